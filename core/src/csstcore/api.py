@@ -1,0 +1,40 @@
+"""What stages, checks, figures and readers import."""
+
+from dataclasses import replace
+
+from csstcore.errors import FileError, NotApplicable, UnprocessableData
+from csstcore.markers import InPlace, Reference
+from csstcore.notes import caveat, metric
+from csstcore.products import (
+    DEFAULT_FLAG_BITS,
+    Cube,
+    Image,
+    Mask,
+    Meta,
+    Onnx,
+    Spectra,
+    Table,
+    TimeTable,
+    Wcs,
+)
+
+__all__ = [
+    "DEFAULT_FLAG_BITS",
+    "Cube",
+    "FileError",
+    "Image",
+    "InPlace",
+    "Mask",
+    "Meta",
+    "NotApplicable",
+    "Onnx",
+    "Reference",
+    "Spectra",
+    "Table",
+    "TimeTable",
+    "UnprocessableData",
+    "Wcs",
+    "caveat",
+    "metric",
+    "replace",
+]

@@ -1,0 +1,21 @@
+"""Products: in-memory objects that stages take and give."""
+
+from csstcore.products.image import DEFAULT_FLAG_BITS, Image, Mask
+from csstcore.products.meta import Meta
+from csstcore.products.onnx import Onnx
+from csstcore.products.spectra import Cube, Spectra
+from csstcore.products.table import Table, TimeTable
+from csstcore.products.wcs import Wcs
+
+__all__ = [
+    "DEFAULT_FLAG_BITS",
+    "Cube",
+    "Image",
+    "Mask",
+    "Meta",
+    "Onnx",
+    "Spectra",
+    "Table",
+    "TimeTable",
+    "Wcs",
+]

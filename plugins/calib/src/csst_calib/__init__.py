@@ -1,0 +1,1 @@
+"""Detector effects: references made and applied, cosmic rays."""

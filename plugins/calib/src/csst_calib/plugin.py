@@ -1,0 +1,3 @@
+"""What csst-calib declares."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Background, detection, photometry and position for any imager."""

@@ -1,0 +1,3 @@
+"""What csst-imaging declares."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What csst-mbi declares."""
+
+from __future__ import annotations

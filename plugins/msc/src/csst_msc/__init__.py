@@ -1,0 +1,1 @@
+"""What files of the CSST survey camera look like, and its detectors."""

@@ -1,0 +1,3 @@
+"""What csst-msc declares."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Simulated scenes and detectors with known truth."""

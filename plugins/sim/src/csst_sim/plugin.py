@@ -1,0 +1,3 @@
+"""What csst-sim declares."""
+
+from __future__ import annotations
