@@ -1,0 +1,124 @@
+"""`Readout`: how the channels of a detector lie in the raw frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Corner = Literal["lower_left", "lower_right", "upper_left", "upper_right"]
+"""Corner of a channel at which its amplifier sits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where one channel lies in the raw frame and in the active image."""
+
+    index: int
+    """Number from 0, row by row from the lower left; index into per-channel gains."""
+    raw: tuple[slice, slice]
+    """Active pixels in the raw frame (rows, columns)."""
+    overscan: tuple[slice, slice]
+    """Serial overscan beside the active rows in the raw frame; empty if there is none."""
+    raw_overscan_rows: tuple[slice, slice]
+    """Parallel overscan over the active columns in the raw frame; empty if there is none."""
+    active: tuple[slice, slice]
+    """The channel's pixels in the assembled image."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Geometry of a raw frame: a grid of equal channels, each with its own amplifier.
+
+    A channel occupies one block of the raw frame, at its place on the sky. In the direction
+    of reading, a row of a block is prescan, active, overscan columns, starting at the
+    amplifier's side; the block's parallel overscan rows lie on the side away from the
+    amplifier. Blocks are as on the sky: no channel is mirrored in the raw frame.
+    """
+
+    channel_columns: int
+    """Active columns of a channel."""
+    channel_rows: int
+    """Active rows of a channel."""
+    channels_x: int = 8
+    channels_y: int = 2
+    prescan_columns: int = 0
+    """Columns read before the first active one (of every channel)."""
+    overscan_columns: int = 0
+    """Columns read after the last active one."""
+    overscan_rows: int = 0
+    """Rows read after the last active one."""
+    corners: tuple[Corner, ...] = ()
+    """Amplifier's corner of each channel, row by row from the lower left. Default: the left
+    corner, below in the lower half of the channel rows and above in the upper half."""
+    saturation_adu: int = 65535
+    """Raw values from this on are saturated."""
+
+    def __post_init__(self) -> None:
+        for name in ("channel_columns", "channel_rows", "channels_x", "channels_y"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        for name in ("prescan_columns", "overscan_columns", "overscan_rows"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if self.corners and len(self.corners) != self.channels:
+            raise ValueError(
+                f"corners has {len(self.corners)} entries; expected {self.channels}, one a channel"
+            )
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.channels_x * self.channels_y
+
+    @property
+    def raw_shape(self) -> tuple[int, int]:
+        """Shape (rows, columns) of the raw frame."""
+        columns = self.prescan_columns + self.channel_columns + self.overscan_columns
+        rows = self.channel_rows + self.overscan_rows
+        return rows * self.channels_y, columns * self.channels_x
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (rows, columns) of the assembled active image."""
+        return self.channel_rows * self.channels_y, self.channel_columns * self.channels_x
+
+    def corner(self, index: int) -> Corner:
+        """Return the amplifier's corner of channel `index`."""
+        if self.corners:
+            return self.corners[index]
+        upper = self.channels_y > 1 and index // self.channels_x >= (self.channels_y + 1) // 2
+        return "upper_left" if upper else "lower_left"
+
+    def __iter__(self) -> Iterator[Channel]:
+        """Iterate over the channels, row by row from the lower left."""
+        return (self._channel(index) for index in range(self.channels))
+
+    def _channel(self, index: int) -> Channel:
+        row, column = divmod(index, self.channels_x)
+        corner = self.corner(index)
+        block_columns = self.prescan_columns + self.channel_columns + self.overscan_columns
+        block_rows = self.channel_rows + self.overscan_rows
+        x, y = column * block_columns, row * block_rows
+        if corner.endswith("left"):
+            x_active = x + self.prescan_columns
+            x_overscan = x_active + self.channel_columns
+        else:
+            x_overscan = x
+            x_active = x + self.overscan_columns
+        if corner.startswith("lower"):
+            y_active, y_overscan = y, y + self.channel_rows
+        else:
+            y_active, y_overscan = y + self.overscan_rows, y
+        rows = slice(y_active, y_active + self.channel_rows)
+        columns = slice(x_active, x_active + self.channel_columns)
+        return Channel(
+            index=index,
+            raw=(rows, columns),
+            overscan=(rows, slice(x_overscan, x_overscan + self.overscan_columns)),
+            raw_overscan_rows=(slice(y_overscan, y_overscan + self.overscan_rows), columns),
+            active=(
+                slice(row * self.channel_rows, (row + 1) * self.channel_rows),
+                slice(column * self.channel_columns, (column + 1) * self.channel_columns),
+            ),
+        )
