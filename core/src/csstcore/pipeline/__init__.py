@@ -1,0 +1,1 @@
+"""Pipelines: stage signatures, the TOML that composes them, and the static check."""
