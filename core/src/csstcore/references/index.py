@@ -1,0 +1,91 @@
+"""`Index`: the rules of a store as an SQL table, for looking files up and for queries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+_SCHEMA = """
+DROP TABLE IF EXISTS rule;
+DROP TABLE IF EXISTS source;
+CREATE TABLE rule (
+    type TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
+    match TEXT NOT NULL, useafter TEXT, PRIMARY KEY (type, number)
+) WITHOUT ROWID;
+CREATE INDEX rule_sha256 ON rule (sha256);
+CREATE TABLE source (fingerprint TEXT NOT NULL);
+"""
+
+
+class Index:
+    """The file ``index.sqlite`` of a store; the rule files stay the truth."""
+
+    def __init__(self, store: Path) -> None:
+        self._rules = store / "rules"
+        self._path = store / "index.sqlite"
+
+    def refresh(self) -> None:
+        """Rebuild the table if a rule file changed since, or if the index is missing or damaged."""
+        files = {path.stem: path.read_bytes() for path in sorted(self._rules.glob("*.toml"))}
+        digest = hashlib.sha256()
+        for name, content in files.items():
+            digest.update(f"{name}:{len(content)}\n".encode() + content)
+        fingerprint = digest.hexdigest()
+        try:
+            if self._fingerprint() == fingerprint:
+                return
+        except sqlite3.DatabaseError:
+            self._path.unlink(missing_ok=True)
+        rows = [row for name, content in files.items() for row in _rows(name, content)]
+        with self._open() as database:
+            database.executescript(_SCHEMA)
+            database.executemany("INSERT INTO rule VALUES (?, ?, ?, ?, ?, ?)", rows)
+            database.execute("INSERT INTO source VALUES (?)", (fingerprint,))
+
+    def name_of(self, sha256: str) -> str | None:
+        """Return the name under which these bytes are stored, if they are."""
+        with self._open() as database:
+            row = database.execute(
+                "SELECT file FROM rule WHERE sha256 = ? ORDER BY type, number", (sha256,)
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def names(self) -> set[str]:
+        """Return the names of all stored files."""
+        with self._open() as database:
+            return {str(name) for (name,) in database.execute("SELECT DISTINCT file FROM rule")}
+
+    def _fingerprint(self) -> str:
+        with self._open() as database:
+            row = database.execute("SELECT fingerprint FROM source").fetchone()
+        return "" if row is None else str(row[0])
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path)) as database, database:
+            yield database
+
+
+def _rows(reference_type: str, content: bytes) -> list[tuple[object, ...]]:
+    """Return the rows of one rule file; what is wrong in it is reported when it is read."""
+    try:
+        rules = tomllib.loads(content.decode("utf-8")).get("rule", [])
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return []
+    return [
+        (
+            reference_type,
+            number,
+            str(rule.get("file", "")),
+            str(rule.get("sha256", "")),
+            json.dumps(rule.get("match", {}), sort_keys=True, default=str),
+            None if rule.get("useafter") is None else str(rule["useafter"]),
+        )
+        for number, rule in enumerate(rules, 1)
+        if isinstance(rule, dict)
+    ]

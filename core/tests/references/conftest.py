@@ -1,0 +1,68 @@
+"""A plugin `calib` with one reference type of each kind and shipped rules for one of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from csstcore.plugin import ReferenceRules, ReferenceType, hookimpl
+from csstcore.plugins.registry import Registry
+
+
+@dataclass
+class Section:
+    columns: int
+
+
+@dataclass
+class Readout:
+    """What `calib.readout` holds in these tests."""
+
+    rows: int
+    gains: tuple[float, ...] = ()
+    sections: list[Section] = field(default_factory=list)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def make_registry(folder: Path) -> Registry:
+    shipped = folder / "references"
+    shipped.mkdir(parents=True)
+    (shipped / "small.toml").write_text("rows = 608\n")
+    (shipped / "readout.toml").write_text(
+        '[reference]\ntype = "calib.readout"\n'
+        '[[rule]]\nfile = "small.toml"\nmatch = { readout = "920x608" }\n'
+    )
+    module: Any = ModuleType("fake_calib.plugin")
+    module.__file__ = str(folder / "plugin.py")
+
+    @hookimpl
+    def csst_references() -> list[ReferenceType | ReferenceRules]:
+        return [
+            ReferenceType("bias", "fits", "Master bias", definition="calib.bias"),
+            ReferenceType("readout", "toml", "Geometry", product=f"{__name__}:Readout"),
+            ReferenceType("network", "onnx", "Cosmic-ray network"),
+            ReferenceRules("calib.readout", "references/readout.toml", "Test readout"),
+        ]
+
+    module.csst_references = csst_references
+    return Registry.of({"calib": module})
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return make_registry(tmp_path / "plugin")
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    path = tmp_path / "bias_07.fits"
+    path.write_bytes(b"the master bias of detector 7")
+    return path
