@@ -6,7 +6,6 @@ what was expected. Anything else that escapes is a bug and keeps its traceback.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,5 +80,7 @@ class UnprocessableData(Exception):
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the valid name nearest to `name`, or nothing."""
+    from difflib import get_close_matches  # only errors need it: starting stays cheap
+
     close = get_close_matches(name, list(valid), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,134 @@
+"""`discover`: find the installed plugins, check them, load them, one by one.
+
+`importlib.metadata` knows what is installed, stevedore loads, pluggy validates. No plugin can
+break the host: whatever goes wrong with one becomes its state.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Final
+
+from packaging.specifiers import SpecifierSet
+from stevedore import NamedExtensionManager
+
+from csstcore import __version__
+from csstcore.errors import PluginError
+from csstcore.plugin import Declaration
+from csstcore.plugins.collect import collect
+from csstcore.plugins.registry import Plugin, PluginState, Registry, folder_of
+
+GROUP: Final = "csstcore.plugins"
+"""Entry-point group: name = namespace, value = module of ``plugin.py``."""
+DISABLE: Final = "CSSTCORE_DISABLE"
+"""Environment variable with the namespaces to leave alone, separated by commas."""
+
+
+@lru_cache(maxsize=1)
+def discover() -> Registry:
+    """Return the registry of all installed plugins; found once per process."""
+    found = [(entry, _plugin(entry)) for entry in installed()]
+    # stevedore's own scan is cached under file times rounded to 128 s, merges equal entry
+    # points of two distributions and loses the distribution: it is given ours instead.
+    NamedExtensionManager.ENTRY_POINT_CACHE[GROUP] = [entry for entry, _ in found]
+    disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
+    loaded: list[tuple[Plugin, tuple[Declaration, ...]]] = []
+    for entry, plugin in found:
+        claims = sorted(each.distribution for _, each in found if each.namespace == entry.name)
+        if entry.name in disabled:
+            why = f"named in {DISABLE}"
+            loaded.append((replace(plugin, state=PluginState.DISABLED, why=why), ()))
+        elif len(claims) > 1:
+            why = f"{' and '.join(claims)} claim the same namespace; uninstall all but one"
+            loaded.append((replace(plugin, state=PluginState.CONFLICT, why=why), ()))
+        else:
+            loaded.append(_checked(entry, plugin))
+    return Registry(loaded)
+
+
+def installed() -> list[EntryPoint]:
+    """Return the entry points of all installed plugins, in a fixed order."""
+    return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+
+
+def _plugin(entry: EntryPoint) -> Plugin:
+    """Return a plugin as its metadata describes it, ``?`` where they do not."""
+    name = version = "?"
+    if entry.dist is not None:
+        with suppress(OSError, ValueError, KeyError):  # unreadable: loading it reports that
+            name, version = str(entry.dist.name or "?"), str(entry.dist.version or "?")
+    return Plugin(entry.name, name, version, PluginState.ACTIVE, entry.value)
+
+
+def _checked(entry: EntryPoint, plugin: Plugin) -> tuple[Plugin, tuple[Declaration, ...]]:
+    """Return one plugin with its final state, loaded if it may be."""
+    try:
+        if not entry.name.isidentifier():
+            raise PluginError(f"the namespace {entry.name!r} is no Python identifier")
+        why = _incompatible(entry)
+        if why:
+            return replace(plugin, state=PluginState.INCOMPATIBLE, why=why), ()
+        module = _load(entry)
+        declarations = collect(module)
+        return replace(plugin, folder=folder_of(module)), declarations
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        why = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        raised = traceback.format_exc()
+        return replace(plugin, state=PluginState.BROKEN, why=why, traceback=raised), ()
+
+
+def _load(entry: EntryPoint) -> ModuleType:
+    """Return the imported module of a plugin, through stevedore."""
+
+    def fail(_manager: object, _entry: EntryPoint, error: BaseException) -> None:
+        raise error
+
+    manager = NamedExtensionManager(GROUP, [entry.name], on_load_failure_callback=fail)
+    module = manager.extensions[0].plugin
+    if not isinstance(module, ModuleType):
+        raise PluginError(
+            f"the entry point {entry.name} = {entry.value} names a {type(module).__name__}; "
+            "expected a module"
+        )
+    return module
+
+
+def _incompatible(entry: EntryPoint) -> str:
+    """Return why the distribution does not fit this csstcore, or an empty string."""
+    expected = "expected e.g. csstcore>=0.1,<0.2"
+    required = False
+    for line in (entry.dist.requires if entry.dist else None) or []:
+        match = re.fullmatch(r"csstcore(?![\w.-])\s*(.*)", line.strip(), re.IGNORECASE)
+        if match is None:
+            continue
+        try:
+            versions = _versions(line, match[1])
+        except ValueError as error:  # what packaging raises on a malformed line
+            return f"the requirement {line!r} cannot be read ({error}); {expected}"
+        if versions is None:
+            continue
+        required = True
+        if not versions.contains(__version__, prereleases=True):
+            return f"requires csstcore {versions}; this is csstcore {__version__}"
+    return "" if required else f"requires no version of csstcore; {expected}"
+
+
+def _versions(line: str, after_name: str) -> SpecifierSet | None:
+    """Return the versions one requirement allows; None if its marker does not apply here."""
+    if after_name[:1] not in "[(@" and ";" not in after_name:
+        return SpecifierSet(after_name)
+    from packaging.requirements import Requirement  # slow to import, and seldom needed
+
+    requirement = Requirement(line)
+    if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+        return None
+    return requirement.specifier

@@ -1,0 +1,1 @@
+"""For plugin authors: an isolated registry, comparisons and contract tests."""
