@@ -1,0 +1,1 @@
+"""Data definitions: what a kind of file looks like, read and written by that description."""

@@ -1,0 +1,94 @@
+"""What is wrong with the contents of a file, headers and layout, without reading data."""
+
+from __future__ import annotations
+
+from csstcore.definitions.fitsfile import Hdu
+from csstcore.definitions.header import Header, match_units
+from csstcore.definitions.keywords import WrongValue, allowed
+from csstcore.definitions.model import DefinitionModel, HduModel
+from csstcore.definitions.planes import WrongPlane, memory_type
+from csstcore.definitions.units import parse_unit
+from csstcore.errors import nearest
+
+
+def content_problems(
+    definition: DefinitionModel, units: tuple[Hdu, ...], header: Header
+) -> list[str]:
+    """Return every disagreement between a FITS file and its definition.
+
+    Parameters
+    ----------
+    definition
+        What the file should be.
+    units
+        Its header-data units.
+    header
+        Its header, read with the definition.
+    """
+    problems = []
+    by_name = {hdu.name: units[i] for i, hdu in match_units(definition, units).items()}
+    for hdu in definition.hdu:
+        unit = by_name.get(hdu.name)
+        if unit is None:
+            if hdu.required:
+                names = ", ".join(unit.name or f"number {unit.index}" for unit in units)
+                hint = nearest(hdu.name, [unit.name for unit in units])
+                problems.append(f"HDU {hdu.name}: missing; found {names}{hint}")
+        else:
+            problems += [f"HDU {hdu.name}: {problem}" for problem in _layout(hdu, unit)]
+    return problems + keyword_problems(definition, header)
+
+
+def keyword_problems(definition: DefinitionModel, header: Header) -> list[str]:
+    """Return what is wrong with the keywords of a header, in the declared order."""
+    problems = []
+    seen: set[str] = set()
+    for hdu in definition.hdu:
+        for keyword, model in hdu.cards.items():
+            if keyword in seen:
+                continue
+            seen.add(keyword)
+            if keyword in header.problems:
+                problems.append(f"HDU {hdu.name}: {header.problems[keyword]}")
+            elif keyword not in header:
+                if model.required:
+                    also = f" (or {', '.join(model.synonyms)})" if model.synonyms else ""
+                    problems.append(f"HDU {hdu.name}: keyword {keyword}{also}: missing")
+            else:
+                try:
+                    allowed(model, header[keyword])
+                except WrongValue as wrong:
+                    problems.append(f"HDU {hdu.name}: keyword {keyword}: {wrong}")
+    return problems
+
+
+def _layout(hdu: HduModel, unit: Hdu) -> list[str]:
+    if hdu.plane is None:
+        return []
+    if hdu.is_table:
+        return [] if unit.is_table else ["found an image, expected a table"]
+    if unit.is_table:
+        return ["found a table, expected an image"]
+    if not unit.shape or 0 in unit.shape:
+        return ["holds no data"]
+    problems = []
+    shape = unit.shape[1:] if hdu.split and len(unit.shape) > 1 else unit.shape
+    if hdu.shape is not None and shape != hdu.shape:
+        problems.append(f"found shape {_shape(shape)}, expected {_shape(hdu.shape)}")
+    try:
+        memory_type(unit, hdu)
+    except WrongPlane as wrong:
+        problems.append(str(wrong))
+    found = unit.values.get("BUNIT")
+    if isinstance(found, str) and hdu.unit is not None:
+        try:
+            same = parse_unit(found) == parse_unit(hdu.unit)
+        except ValueError:
+            same = False
+        if not same:
+            problems.append(f"keyword BUNIT: found {found!r}, expected {hdu.unit!r}")
+    return problems
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) + " (rows x columns)" if len(shape) == 2 else str(shape)

@@ -1,0 +1,395 @@
+"""`DefinitionModel`: the shape of a definition's TOML."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
+
+from csstcore.definitions.units import parse_unit
+from csstcore.errors import nearest
+from csstcore.products.meta import META_FIELDS
+
+Scalar: TypeAlias = bool | int | float | str
+Form: TypeAlias = Literal["variance", "inverse_variance", "standard_deviation"]
+
+DEFAULT_FILL: dict[str, Scalar | None] = {
+    "float": -9999.0,
+    "int": -9999,
+    "str": "N/A",
+    "bool": None,
+}
+"""Fill values by the documented convention of the Level 1 headers."""
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as cause:
+        raise ValueError(f"{text!r} is not a regular expression: {cause}") from None
+    return text
+
+
+def _unit(text: str) -> str:
+    parse_unit(text)
+    return text
+
+
+def _dtype(text: str) -> str:
+    try:
+        kind = np.dtype(text).kind
+    except TypeError:
+        raise ValueError(f"{text!r} is not a number type") from None
+    if kind not in "biufSU":
+        raise ValueError(f"{text!r} is not a type that FITS can hold")
+    return text
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _as_rules(value: Any) -> Any:
+    return tuple({"keyword": v} if isinstance(v, str) else v for v in _as_tuple(value))
+
+
+Regex = Annotated[str, AfterValidator(_regex)]
+Unit = Annotated[str, AfterValidator(_unit)]
+Dtype = Annotated[str, AfterValidator(_dtype)]
+KeywordName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-{}:]+$")]
+
+
+class Strict(BaseModel):
+    """A table of the TOML: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HeadModel(Strict):
+    """``[definition]``: what the definition is about."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    summary: str
+    product: str
+    reader: str | None = None
+    source: str = ""
+
+
+class FieldModel(Strict):
+    """One field of the file name."""
+
+    pattern: Regex
+    source: str | None = Field(None, alias="from")
+    value: str | None = None
+    format: str | None = None
+
+
+class FileModel(Strict):
+    """``[file]``: how such files are called."""
+
+    name: str
+    accept: tuple[str, ...] = ()
+    fields: dict[str, FieldModel] = {}
+
+    @model_validator(mode="after")
+    def _fields_declared(self) -> FileModel:
+        for template in (self.name, *self.accept):
+            for name in re.findall(r"\{([^{}]*)\}", template):
+                if name not in self.fields:
+                    raise ValueError(
+                        f"the file name uses {{{name}}}, which [file.fields] does not declare"
+                        + nearest(name, self.fields)
+                    )
+        return self
+
+
+class KeywordModel(Strict):
+    """One keyword of a header, or `count` keywords numbered from `first`."""
+
+    type: Literal["int", "float", "str", "bool"]
+    required: bool = False
+    unit: Unit | None = None
+    comment: str = ""
+    synonyms: tuple[KeywordName, ...] = ()
+    pattern: Regex | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Scalar, ...] = ()
+    fill: Scalar | None = None
+    source: str | None = Field(None, alias="from")
+    value: Scalar | None = None
+    count: int | None = Field(None, gt=0)
+    first: int = 1
+    proposed: bool = False
+    _index: int | None = PrivateAttr(None)
+
+    @property
+    def index(self) -> int | None:
+        """Position of a numbered keyword among its like, from 0."""
+        return self._index
+
+    def numbered(self, n: int) -> KeywordModel:
+        """Return the keyword numbered `n` of a group."""
+        copy = self.model_copy(
+            update={
+                "synonyms": tuple(s.format(n, n=n) for s in self.synonyms),
+                "source": self.source and self.source.format(n, n=n),
+            }
+        )
+        copy._index = n - self.first
+        return copy
+
+    @property
+    def fill_value(self) -> Scalar | None:
+        """The value that stands for "unknown"."""
+        return self.fill if self.fill is not None else DEFAULT_FILL[self.type]
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> KeywordModel:
+        if self.source is not None and self.value is not None:
+            raise ValueError("has both `from` and `value`; keep one")
+        return self
+
+
+class ColumnModel(Strict):
+    """One column of a table, or `repeat` columns made of one column with two axes."""
+
+    name: str
+    source: str | None = Field(None, alias="from")
+    dtype: Dtype
+    unit: Unit | None = None
+    comment: str = ""
+    fill: Scalar | None = None
+    synonyms: tuple[str, ...] = ()
+    required: bool = False
+    repeat: int | None = Field(None, gt=0)
+    proposed: bool = False
+
+    @property
+    def product_name(self) -> str:
+        """Name of the product's column."""
+        return self.source or self.name.replace("{n}", "").rstrip("_")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the file."""
+        if self.repeat is None:
+            return (self.name,)
+        return tuple(self.name.format(n=n) for n in range(1, self.repeat + 1))
+
+    @model_validator(mode="after")
+    def _repeat_is_named(self) -> ColumnModel:
+        if (self.repeat is not None) != ("{n}" in self.name):
+            raise ValueError("`repeat` and `{n}` in the name belong together")
+        return self
+
+
+class HduModel(Strict):
+    """``[[hdu]]``: one header-data unit and the plane of the product it holds."""
+
+    name: str
+    synonyms: tuple[str, ...] = ()
+    plane: str | None = None
+    kind: Literal["image", "table"] | None = None
+    required: bool = True
+    dtype: Dtype | None = None
+    unit: Unit | None = None
+    shape: tuple[int, ...] | None = None
+    quantity: bool = False
+    wcs: bool = False
+    split: Literal["axis"] | None = None
+    form: Form = "variance"
+    zero_where_flagged: bool = False
+    keywords: dict[KeywordName, KeywordModel] = {}
+    sections: dict[str, str] = {}
+    column: tuple[ColumnModel, ...] = ()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the unit is a table."""
+        if self.kind is not None:
+            return self.kind == "table"
+        return bool(self.column) or self.plane in ("table", "rows")
+
+    @cached_property
+    def cards(self) -> dict[str, KeywordModel]:
+        """Keywords with the numbered ones written out."""
+        cards: dict[str, KeywordModel] = {}
+        for name, model in self.keywords.items():
+            if model.count is None:
+                cards[name] = model
+                continue
+            for n in range(model.first, model.first + model.count):
+                cards[name.format(n, n=n)] = model.numbered(n)
+        return cards
+
+    @model_validator(mode="after")
+    def _sections_begin_with_keywords(self) -> HduModel:
+        for keyword in self.sections:
+            if keyword not in self.keywords:
+                raise ValueError(
+                    f"a section begins with {keyword}, which is not declared"
+                    + nearest(keyword, self.keywords)
+                )
+        return self
+
+
+class MetaRule(Strict):
+    """Where a field of `Meta` (or a grouping key) comes from."""
+
+    keyword: str | None = None
+    keywords: str | None = None
+    count: int = Field(1, gt=0)
+    first: int = 1
+    time: str | None = None
+    file: str | None = None
+    value: Scalar | None = None
+    function: str | None = None
+    unit: Unit | None = None
+    type: Literal["int", "float", "str"] | None = None
+    format: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> MetaRule:
+        given = [
+            name
+            for name in ("keyword", "keywords", "file", "value", "function")
+            if getattr(self, name) is not None
+        ]
+        if len(given) != 1:
+            raise ValueError(
+                "needs exactly one of keyword, keywords, file, value, function; found "
+                + (", ".join(given) or "none")
+            )
+        return self
+
+
+Rules = Annotated[tuple[MetaRule, ...], BeforeValidator(_as_rules)]
+
+
+class FlagModel(Strict):
+    """One flag of an image."""
+
+    value: int = Field(gt=0, le=32768)
+    comment: str = ""
+    proposed: bool = False
+
+    @model_validator(mode="after")
+    def _one_bit(self) -> FlagModel:
+        if self.value & (self.value - 1):
+            raise ValueError(f"{self.value} is not a power of two")
+        return self
+
+
+class CheckModel(Strict):
+    """``[[check]]``: a check with its limits."""
+
+    id: str
+    use: str
+    when: Literal["read", "written"] = "written"
+    minimum: float | None = None
+    maximum: float | None = None
+    comment: str = ""
+    proposed: bool = False
+
+
+class FigureModel(Strict):
+    """``[[figure]]``: a picture for the report."""
+
+    use: str
+
+
+class DefinitionModel(Strict):
+    """One kind of file."""
+
+    definition: HeadModel
+    file: FileModel | None = None
+    identify: dict[str, Annotated[tuple[Scalar, ...], BeforeValidator(_as_tuple)]] = {}
+    meta: dict[str, Rules] = {}
+    keys: dict[str, Rules] = {}
+    flags: dict[str, FlagModel] = {}
+    hdu: tuple[HduModel, ...] = ()
+    check: tuple[CheckModel, ...] = ()
+    figure: tuple[FigureModel, ...] = ()
+
+    _full_name: str = PrivateAttr("")
+    _path: Path | None = PrivateAttr(None)
+    _reader: str | None = PrivateAttr(None)
+
+    @property
+    def full_name(self) -> str:
+        """``namespace.name``, or the bare name of a definition read by itself."""
+        return self._full_name or self.definition.name
+
+    @property
+    def path(self) -> Path | None:
+        """The TOML file."""
+        return self._path
+
+    @property
+    def reader_target(self) -> str | None:
+        """Import string of the custom reader."""
+        return self._reader
+
+    @property
+    def flag_bits(self) -> dict[str, int]:
+        """Names and values of the flags."""
+        return {name: flag.value for name, flag in self.flags.items()}
+
+    def bound(self, full_name: str, path: Path | None, reader: str | None) -> DefinitionModel:
+        """Return the definition with what only the registry knows about it."""
+        copy = self.model_copy()
+        copy._full_name, copy._path, copy._reader = full_name, path, reader
+        return copy
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DefinitionModel:
+        problems = [
+            f"[meta] {name} is not a field of Meta{nearest(name, META_FIELDS)}"
+            for name in self.meta
+            if name not in META_FIELDS
+        ]
+        problems += [
+            f"[keys] {name} is a Meta field already" for name in self.keys if name in META_FIELDS
+        ]
+        problems += [
+            f"[[hdu]] {name} is given {count} times"
+            for name, count in _repeated([hdu.name for hdu in self.hdu])
+        ]
+        problems += [
+            f"[[check]] {name} is given {count} times"
+            for name, count in _repeated([check.id for check in self.check])
+        ]
+        problems += [
+            f"[flags] value {value} is given {count} times"
+            for value, count in _repeated([flag.value for flag in self.flags.values()])
+        ]
+        if self.file is not None:
+            for name, rules in {**self.meta, **self.keys}.items():
+                for rule in rules:
+                    if rule.file is not None and rule.file not in self.file.fields:
+                        problems.append(
+                            f"{name} comes from the file-name field {rule.file!r}, which is not "
+                            f"declared{nearest(rule.file, self.file.fields)}"
+                        )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def _repeated(values: list[Any]) -> list[tuple[Any, int]]:
+    return [
+        (value, values.count(value)) for value in dict.fromkeys(values) if values.count(value) > 1
+    ]

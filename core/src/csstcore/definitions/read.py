@@ -1,0 +1,186 @@
+"""Products from files, by definition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import astropy.units as u
+
+from csstcore.definitions.contents import content_problems, keyword_problems
+from csstcore.definitions.fitsfile import Hdu, open_binary, scan
+from csstcore.definitions.header import Header, call_reader, match_units, read_header
+from csstcore.definitions.meta import read_meta
+from csstcore.definitions.model import DefinitionModel, HduModel
+from csstcore.definitions.planes import WrongPlane, read_plane
+from csstcore.definitions.products import build, product_type
+from csstcore.definitions.tables import read_table
+from csstcore.definitions.units import parse_unit
+from csstcore.definitions.wcs import read_wcs
+from csstcore.errors import FileError
+from csstcore.products.meta import Meta
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """What a file holds."""
+
+    header: Header
+    kind: type[Any]
+    """Type of its products."""
+    planes: list[dict[str, Any]]
+    """For each product, field to value; one entry unless the file is split."""
+
+    @cached_property
+    def products(self) -> list[Any]:
+        """The products.
+
+        Raises
+        ------
+        FileError
+            If the file holds only a part of one (see `merge_products`).
+        """
+        return _built(self.header.path, self.kind, self.planes)
+
+
+def read_products(definition: DefinitionModel, path: Path) -> ReadFile:
+    """Read a file.
+
+    Parameters
+    ----------
+    definition
+        What the file is.
+    path
+        The file.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or does not satisfy the definition; names the file and
+        everything that is wrong with it.
+    """
+    header = read_header(definition, path)
+    kind = product_type(definition.definition.product)
+    if definition.definition.reader is not None:
+        _refuse(path, keyword_problems(definition, header))
+        return _read_by_reader(definition, path, header, kind)
+    units = scan(path)
+    _refuse(path, content_problems(definition, units, header))
+    planes: dict[str, Any] = {}
+    matched = match_units(definition, units)
+    with open_binary(path) as stream:
+        for unit in units:
+            hdu = matched.get(unit.index)
+            if hdu is not None:
+                planes.update(_unit_planes(path, stream, unit, hdu))
+    planes["meta"] = read_meta(definition, header)
+    if definition.flags:
+        planes["flag_bits"] = definition.flag_bits
+    split = {hdu.plane for hdu in definition.hdu if hdu.split} & planes.keys()
+    return ReadFile(header, kind, _frames(path, planes, split) if split else [planes])
+
+
+def merge_products(files: Sequence[ReadFile]) -> list[Any]:
+    """Return the products whose planes lie in several files, e.g. image, weight and flags.
+
+    Parameters
+    ----------
+    files
+        Files of the same products; what two of them give is taken from the first.
+
+    Raises
+    ------
+    FileError
+        If they differ in type or number of products, or their planes do not fit together.
+    """
+    first = files[0]
+    merged = [dict(planes) for planes in first.planes]
+    for other in files[1:]:
+        if other.kind is not first.kind or len(other.planes) != len(merged):
+            raise FileError(
+                f"{other.header.path}: holds {len(other.planes)} {other.kind.__name__}, expected "
+                f"{len(merged)} {first.kind.__name__} as {first.header.path}"
+            )
+        for planes, more in zip(merged, other.planes, strict=True):
+            for name, value in more.items():
+                if planes.get(name) is None:
+                    planes[name] = value
+    return _built(first.header.path, first.kind, merged)
+
+
+def _refuse(path: Path, problems: list[str]) -> None:
+    if problems:
+        raise FileError(f"{path}: " + "; ".join(problems))
+
+
+def _built(path: Path, kind: type[Any], planes: list[dict[str, Any]]) -> list[Any]:
+    try:
+        return [build(kind, entry) for entry in planes]
+    except (ValueError, TypeError) as cause:
+        raise FileError(f"{path}: {cause}") from cause
+
+
+def _unit_planes(path: Path, stream: IO[bytes], unit: Hdu, hdu: HduModel) -> dict[str, Any]:
+    """Return the fields that one unit gives."""
+    planes: dict[str, Any] = {}
+    try:
+        if hdu.wcs:
+            planes["wcs"] = read_wcs(unit.values)
+        if hdu.plane is None:
+            return planes
+        if hdu.is_table:
+            planes[hdu.plane], problems = read_table(stream, unit, hdu)
+            _refuse(path, [f"HDU {hdu.name}: {problem}" for problem in problems])
+            return planes
+        array = read_plane(stream, unit, hdu)
+    except FileError:
+        raise
+    except WrongPlane as wrong:
+        raise FileError(f"{path}: HDU {hdu.name}: {wrong}") from wrong
+    except Exception as cause:  # astropy raises nearly anything on damaged tables and WCS
+        raise FileError(f"{path}: HDU {hdu.name}: cannot be read: {cause}") from cause
+    unit_ = parse_unit(hdu.unit or str(unit.values.get("BUNIT", "")))
+    if hdu.quantity:
+        planes[hdu.plane] = u.Quantity(array, unit_, copy=False, dtype=array.dtype)
+        return planes
+    planes[hdu.plane] = array
+    if hdu.plane not in ("variance", "flags", "mask"):
+        planes["unit"] = unit_
+    return planes
+
+
+def _frames(path: Path, planes: dict[str, Any], split: set[str | None]) -> list[dict[str, Any]]:
+    """Return one entry per frame; planes that are not split are shared."""
+    lengths = {str(name): len(planes[str(name)]) for name in split}
+    if len(set(lengths.values())) != 1:
+        raise FileError(f"{path}: planes have different numbers of frames: {lengths}")
+    frames = []
+    for frame in range(next(iter(lengths.values()))):
+        entry = {name: v[frame] if name in split else v for name, v in planes.items()}
+        entry["meta"] = replace(planes["meta"], frame=frame)
+        frames.append(entry)
+    return frames
+
+
+def _read_by_reader(
+    definition: DefinitionModel, path: Path, header: Header, kind: type[Any]
+) -> ReadFile:
+    """Read with the definition's own reader, and add meta where it gave none."""
+    _, products = call_reader(definition, path, header_only=False)
+    meta = read_meta(definition, header)
+    planes = []
+    for product in products:
+        if not isinstance(product, kind):
+            raise FileError(
+                f"{path}: the reader {definition.definition.reader} gave "
+                f"{type(product).__name__}, expected {kind.__name__}"
+            )
+        entry = {field.name: getattr(product, field.name) for field in fields(product)}
+        if entry.get("meta") == Meta():
+            frame = entry["meta"].frame
+            entry["meta"] = meta if frame is None else replace(meta, frame=frame)
+        planes.append(entry)
+    return ReadFile(header, kind, planes)

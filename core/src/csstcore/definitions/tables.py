@@ -1,0 +1,112 @@
+"""Tables of binary-table units, column by column as declared."""
+
+from __future__ import annotations
+
+import warnings
+from typing import IO, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from csstcore.definitions.fitsfile import BLOCK, Hdu
+from csstcore.definitions.model import ColumnModel, HduModel
+from csstcore.definitions.units import parse_unit
+
+
+def read_table(stream: IO[bytes], unit: Hdu, hdu: HduModel) -> tuple[QTable, list[str]]:
+    """Read the table of a unit.
+
+    Declared columns come under the product's names (repeated ones as one column with two
+    axes) and in the declared unit; all others as they are in the file. Arrays are native
+    and contiguous.
+
+    Returns
+    -------
+    table
+        The rows.
+    problems
+        What is wrong with its columns.
+    """
+    stream.seek(unit.start)
+    length = unit.offset - unit.start + -(-unit.size // BLOCK) * BLOCK
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on TDISP and the like
+        raw = fits.BinTableHDU.fromstring(stream.read(length))
+        columns = {name: _native(raw.data[name]) for name in raw.columns.names}
+        units = {column.name: column.unit for column in raw.columns}
+    problems: list[str] = []
+    result: dict[str, Any] = {}
+    taken: set[str] = set()
+    for model in hdu.column:
+        names, missing = _spelling(model, columns)
+        if missing:
+            if model.required or len(missing) < len(model.names):
+                problems.append(f"column {', '.join(missing)}: missing")
+            continue
+        taken.update(names)
+        try:
+            parts = [_column(model, columns[name], units[name]) for name in names]
+        except ValueError as wrong:
+            problems.append(f"column {names[0]}: {wrong}")
+            continue
+        whole = parts[0] if model.repeat is None else np.stack(parts, axis=1)
+        result[model.product_name] = whole if model.unit is None else _with_unit(whole, model.unit)
+    for name, values in columns.items():
+        if name not in taken and name not in result:
+            result[name] = _with_unit(values, units[name])
+    return QTable(result, copy=False), problems
+
+
+def _native(values: Any) -> NDArray[Any]:
+    """Return a column as a plain, native, contiguous array; text as str without padding."""
+    array = np.asarray(values)
+    if array.dtype.kind in "SU":
+        return np.char.rstrip(array.astype(str))
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _spelling(
+    model: ColumnModel, columns: dict[str, NDArray[Any]]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the names a declared column has in this file, and those that are missing."""
+    upper = {name.upper(): name for name in columns}
+    missing: list[str] = []
+    for template in (model.name, *model.synonyms):
+        wanted = model.model_copy(update={"name": template}).names
+        found = [upper.get(name.upper()) for name in wanted]
+        names = tuple(name for name in found if name is not None)
+        if len(names) == len(wanted):
+            return names, []
+        missing = missing or [n for n, f in zip(wanted, found, strict=True) if f is None]
+    return (), missing
+
+
+def _column(model: ColumnModel, values: NDArray[Any], unit: str | None) -> NDArray[Any]:
+    expected = np.dtype(model.dtype)
+    if expected.kind in "SU":
+        if values.dtype.kind != "U":
+            raise ValueError(f"found {values.dtype.name}, expected text")
+        return values
+    if values.dtype.kind == "U" or not np.can_cast(values.dtype, expected, "same_kind"):
+        raise ValueError(f"found {values.dtype.name}, expected {expected.name}")
+    values = values.astype(expected, copy=False)
+    if unit and model.unit is not None:
+        try:
+            factor = parse_unit(unit).to(parse_unit(model.unit))
+        except ValueError as cause:
+            raise ValueError(f"found the unit {unit!r}, expected {model.unit!r}") from cause
+        if factor != 1.0:
+            values = values * expected.type(factor)
+    return values
+
+
+def _with_unit(values: NDArray[Any], unit: str | None) -> Any:
+    """Return numbers as a quantity; whole numbers, text and unknown units stay as they are."""
+    if not unit or values.dtype.kind != "f":
+        return values
+    try:
+        return values << parse_unit(unit)
+    except ValueError:
+        return values
