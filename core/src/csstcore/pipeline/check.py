@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from csstcore.definitions.catalog import Definitions
-from csstcore.definitions.types import product_type
+from csstcore.definitions.products import product_type
 from csstcore.errors import CsstError, Problems, nearest
 from csstcore.pipeline.bind import Slot, bind_step
 from csstcore.pipeline.find import find_pipeline
@@ -36,7 +36,7 @@ class _Check:
         if definition.partition(".")[0] in self.absent:
             return None
         try:
-            return product_type(self.definitions.get(definition))
+            return product_type(self.definitions.get(definition).definition.product)
         except CsstError as error:
             self.problems.append(f"{where}: {error}")
             return None

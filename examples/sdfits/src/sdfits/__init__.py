@@ -1,0 +1,1 @@
+"""Example: position-switched spectra of the Green Bank Telescope."""
