@@ -34,6 +34,11 @@ DISABLE: Final = "CSSTCORE_DISABLE"
 @lru_cache(maxsize=1)
 def discover() -> Registry:
     """Return the registry of all installed plugins; found once per process."""
+    return find_plugins()
+
+
+def find_plugins() -> Registry:
+    """Return the registry of all installed plugins, found anew."""
     found = [(entry, _plugin(entry)) for entry in installed()]
     # stevedore's own scan is cached under file times rounded to 128 s, merges equal entry
     # points of two distributions and loses the distribution: it is given ours instead.

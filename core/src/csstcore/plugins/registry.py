@@ -166,7 +166,8 @@ class Registry:
 
 def folder_of(module: ModuleType) -> Path | None:
     """Return the folder a module lies in, if it lies in one."""
-    return Path(module.__file__).parent if module.__file__ else None
+    file = getattr(module, "__file__", None)
+    return Path(file).parent if file else None
 
 
 def _label(kind: type) -> str:
