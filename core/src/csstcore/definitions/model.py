@@ -71,6 +71,29 @@ Dtype = Annotated[str, AfterValidator(_dtype)]
 KeywordName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-{}:]+$")]
 
 
+ORIGINS = (
+    *("header", "meta", "status", "time", "reference", "metric", "check", "record"),
+    *("version", "field", "key"),
+)
+"""Kinds of `from`; each is followed by a dot and a name."""
+
+
+def _origin(text: str) -> str:
+    kind, dot, name = text.partition(".")
+    if kind not in ORIGINS or not (dot and name):
+        raise ValueError(
+            f"`from` is {text!r}, expected one of {', '.join(ORIGINS)}, a dot and a name"
+            + nearest(kind, ORIGINS)
+        )
+    if kind == "meta" and name not in META_FIELDS:
+        raise ValueError(f"{name!r} is not a field of Meta{nearest(name, META_FIELDS)}")
+    return text
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_as_tuple)]
+"""One origin or several, the first that has a value counting."""
+
+
 class Strict(BaseModel):
     """A table of the TOML: unknown keys are errors."""
 
@@ -91,7 +114,7 @@ class FieldModel(Strict):
     """One field of the file name."""
 
     pattern: Regex
-    source: str | None = Field(None, alias="from")
+    source: Origins = Field((), alias="from")
     value: str | None = None
     format: str | None = None
 
@@ -128,7 +151,7 @@ class KeywordModel(Strict):
     maximum: float | None = None
     choices: tuple[Scalar, ...] = ()
     fill: Scalar | None = None
-    source: str | None = Field(None, alias="from")
+    source: Origins = Field((), alias="from")
     value: Scalar | None = None
     count: int | None = Field(None, gt=0)
     first: int = 1
@@ -145,7 +168,7 @@ class KeywordModel(Strict):
         copy = self.model_copy(
             update={
                 "synonyms": tuple(s.format(n, n=n) for s in self.synonyms),
-                "source": self.source and self.source.format(n, n=n),
+                "source": tuple(s.format(n, n=n) for s in self.source),
             }
         )
         copy._index = n - self.first
@@ -158,7 +181,7 @@ class KeywordModel(Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> KeywordModel:
-        if self.source is not None and self.value is not None:
+        if self.source and self.value is not None:
             raise ValueError("has both `from` and `value`; keep one")
         return self
 

@@ -76,7 +76,7 @@ def format_name(definition: DefinitionModel, values: Mapping[str, Any]) -> str:
 def _field_text(definition: DefinitionModel, name: str, field: FieldModel, value: Any) -> str:
     where = f"{definition.full_name}: field {name!r} of the file name"
     if value is None:
-        origin = f" from {field.source}" if field.source else ""
+        origin = f" from {' or '.join(field.source)}" if field.source else ""
         raise FileError(f"{where}: no value{origin}; expected one matching {field.pattern}")
     try:
         text = _text(value, field.format)
