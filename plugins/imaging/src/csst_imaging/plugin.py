@@ -1,3 +1,120 @@
 """What csst-imaging declares."""
 
 from __future__ import annotations
+
+from csstcore.plugin import Check, Definition, Figure, ReferenceType, Stage, hookimpl
+
+
+@hookimpl
+def csst_stages() -> list[Stage]:
+    """Return the stages of this plugin."""
+    stages = "csst_imaging.stages"
+    return [
+        Stage(
+            "estimate_background",
+            f"{stages}.background:estimate_background",
+            "Estimate the smooth background of an image",
+        ),
+        Stage(
+            "detect_sources",
+            f"{stages}.detection:detect_sources",
+            "Detect sources and measure their positions, shapes and sizes",
+        ),
+        Stage(
+            "solve_position",
+            f"{stages}.position:solve_position",
+            "Solve the world coordinates of an image against reference stars",
+        ),
+        Stage(
+            "set_wcs",
+            f"{stages}.world:set_wcs",
+            "Put a world-coordinate solution on an image",
+        ),
+        Stage(
+            "measure_photometry",
+            f"{stages}.photometry:measure_photometry",
+            "Measure aperture, Kron and total fluxes of sources",
+        ),
+    ]
+
+
+@hookimpl
+def csst_definitions() -> list[Definition]:
+    """Return the definitions of this plugin."""
+    return [
+        Definition(
+            "reference_stars",
+            "definitions/reference_stars.toml",
+            "Reference stars with proper motions",
+        )
+    ]
+
+
+@hookimpl
+def csst_references() -> list[ReferenceType]:
+    """Return the reference types that the stages ask for."""
+    return [
+        ReferenceType(
+            "stars",
+            "fits",
+            "Reference stars with positions, proper motions and magnitudes",
+            definition="imaging.reference_stars",
+        )
+    ]
+
+
+@hookimpl
+def csst_checks() -> list[Check]:
+    """Return the quality checks of this plugin."""
+    checks = "csst_imaging.checks"
+    return [
+        Check(
+            "sky_level",
+            f"{checks}:sky_level",
+            "Median of the unflagged pixels, in the unit of the image",
+        ),
+        Check(
+            "sky_rms",
+            f"{checks}:sky_rms",
+            "Robust standard deviation of the unflagged pixels, in the unit of the image",
+        ),
+        Check(
+            "flagged_fraction",
+            f"{checks}:flagged_fraction",
+            "Fraction of the pixels with any flag",
+        ),
+        Check(
+            "astrometric_rms",
+            f"{checks}:astrometric_rms",
+            "Scatter of the matched stars about the solution, in mas (the worse axis)",
+        ),
+        Check(
+            "number_of_sources",
+            f"{checks}:number_of_sources",
+            "Count of the sources in a catalogue",
+        ),
+        Check(
+            "fwhm",
+            f"{checks}:fwhm",
+            "Median FWHM of bright point-like sources, in pixels",
+        ),
+    ]
+
+
+@hookimpl
+def csst_figures() -> list[Figure]:
+    """Return the figures of this plugin."""
+    figures = "csst_imaging.figures"
+    return [
+        Figure("preview", f"{figures}:preview", "Image, binned, and where it is flagged"),
+        Figure(
+            "source_map",
+            f"{figures}:source_map",
+            "Positions of the sources, and their sizes against brightness",
+        ),
+        Figure(
+            "growth_curves",
+            f"{figures}:growth_curves",
+            "Growth of the flux of bright stars with the radius of the aperture",
+        ),
+    ]

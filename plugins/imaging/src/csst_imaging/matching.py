@@ -1,0 +1,181 @@
+"""Matching two lists of points that differ by a shift, a rotation and a distortion."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+Points: TypeAlias = NDArray[np.float64]
+"""Shape (points, 2), pixel."""
+
+Pairs: TypeAlias = NDArray[np.intp]
+"""Shape (pairs, 2): index in the first list, index in the second."""
+
+CELL_PIXEL = 30.0
+ROTATION_STEP_DEGREE = 0.2
+SCALE_STEP = 0.004
+SCALE_REACH = 0.024
+SIGNIFICANCE = 5.0
+LIST_SIZES = (60, 150, 400, 1000)
+TOLERANCES_PIXEL = (70.0, 45.0, 30.0, 20.0, 12.0, 8.0)
+ORDER_PAIRS = {1: 0, 2: 14, 3: 40}
+"""Pairs from which a polynomial of this order refines the map."""
+
+
+def match_shifted(
+    first: Points, second: Points, shift_pixel: float, rotation_degree: float
+) -> Pairs | None:
+    """Match the bright points of two lists without knowing shift and rotation.
+
+    Offsets of all pairs are counted in cells over the range of shifts, for a grid of
+    rotations and scales about the centre of the second list; the fullest cell starts an
+    affine map, refined with a shrinking tolerance.
+
+    Parameters
+    ----------
+    first, second
+        Points, brightest first.
+    shift_pixel
+        Largest shift along each axis.
+    rotation_degree
+        Largest rotation.
+
+    Returns
+    -------
+    Pairs or None
+        None if no shift stands out.
+    """
+    for size in LIST_SIZES:
+        few, many = first[:size], second[:size]
+        start = best_shift(few, many, shift_pixel, rotation_degree)
+        if start is not None:
+            pairs = refine(few, many, start)
+            if pairs is not None:
+                return pairs
+        if size >= max(len(first), len(second)):
+            break
+    return None
+
+
+def best_shift(
+    first: Points, second: Points, shift_pixel: float, rotation_degree: float
+) -> NDArray[np.float64] | None:
+    """Return the affine map (3, 2) from `first` to `second` with the most coincidences."""
+    if len(first) < 4 or len(second) < 4:
+        return None
+    centre = second.mean(axis=0)
+    rotations = np.radians(
+        np.arange(-rotation_degree - 0.2, rotation_degree + 0.21, ROTATION_STEP_DEGREE)
+    )
+    scales = 1.0 + np.arange(-SCALE_REACH, SCALE_REACH + 1e-9, SCALE_STEP)
+    best, best_excess, best_map = 0.0, 0.0, None
+    for rotation in rotations:
+        turn = np.array(
+            [[np.cos(rotation), np.sin(rotation)], [-np.sin(rotation), np.cos(rotation)]]
+        )
+        for scale in scales:
+            linear = scale * turn
+            count, mean, dx, dy = count_offsets(
+                (first - centre) @ linear, second - centre, shift_pixel, CELL_PIXEL
+            )
+            excess = (count - mean) / np.sqrt(mean + 1.0)
+            if excess > best_excess:
+                best, best_excess = count, excess
+                best_map = np.vstack([centre - centre @ linear + [dx, dy], linear])
+    needed = 5 if min(len(first), len(second)) < 30 else 8
+    if best_excess < SIGNIFICANCE or best < needed:
+        return None
+    return best_map
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def count_offsets(
+    first: Points, second: Points, reach: float, cell: float
+) -> tuple[float, float, float, float]:
+    """Return count in the fullest 2 x 2 cells, mean of such counts, and the mean offset there."""
+    size = int(2.0 * reach / cell) + 2
+    counts = np.zeros((size, size))
+    for i in range(first.shape[0]):
+        for j in range(second.shape[0]):
+            dx = second[j, 0] - first[i, 0] + reach
+            dy = second[j, 1] - first[i, 1] + reach
+            if 0.0 <= dx < 2.0 * reach and 0.0 <= dy < 2.0 * reach:
+                counts[int(dy / cell), int(dx / cell)] += 1.0
+    best, total, row, column = -1.0, 0.0, 0, 0
+    for r in range(size - 1):
+        for c in range(size - 1):
+            value = counts[r, c] + counts[r + 1, c] + counts[r, c + 1] + counts[r + 1, c + 1]
+            total += value
+            if value > best:
+                best, row, column = value, r, c
+    low_x, low_y = column * cell - reach, row * cell - reach
+    n = sx = sy = 0.0
+    for i in range(first.shape[0]):
+        for j in range(second.shape[0]):
+            dx = second[j, 0] - first[i, 0]
+            dy = second[j, 1] - first[i, 1]
+            if low_x <= dx < low_x + 2 * cell and low_y <= dy < low_y + 2 * cell:
+                n += 1.0
+                sx += dx
+                sy += dy
+    mean = total / ((size - 1) * (size - 1))
+    return best, mean, sx / max(n, 1.0), sy / max(n, 1.0)
+
+
+def refine(first: Points, second: Points, start: NDArray[np.float64]) -> Pairs | None:
+    """Improve an affine map by matching within a shrinking tolerance, in growing order."""
+    tree = cKDTree(second)
+    middle = first.mean(axis=0)
+    size = max(float(np.abs(first - middle).max()), 1.0)
+    moved = np.column_stack([np.ones(len(first)), first]) @ start
+    pairs: Pairs | None = None
+    for tolerance in TOLERANCES_PIXEL:
+        for _ in range(3):
+            new = mutual(moved, second, tolerance, tree)
+            if len(new) < 5:
+                return pairs
+            if pairs is not None and np.array_equal(new, pairs):
+                break
+            pairs = new
+            order = max(k for k, number in ORDER_PAIRS.items() if len(pairs) >= number)
+            basis = polynomial((first - middle) / size, order)
+            residual = moved[pairs[:, 0]] - second[pairs[:, 1]]
+            near = np.hypot(*(residual - np.median(residual, axis=0)).T) <= tolerance
+            chosen = pairs[near] if np.count_nonzero(near) >= 5 else pairs
+            moved = (
+                basis @ np.linalg.lstsq(basis[chosen[:, 0]], second[chosen[:, 1]], rcond=None)[0]
+            )
+    return pairs
+
+
+def polynomial(points: Points, order: int) -> NDArray[np.float64]:
+    """Return the polynomial terms of points up to an order, shape (points, terms)."""
+    x, y = points.T
+    return np.stack([x ** (n - j) * y**j for n in range(order + 1) for j in range(n + 1)], axis=-1)
+
+
+def mutual(first: Points, second: Points, tolerance: float, tree: cKDTree | None = None) -> Pairs:
+    """Return pairs that are each other's nearest within a tolerance.
+
+    Parameters
+    ----------
+    first, second
+        Points in the same frame.
+    tolerance
+        Largest distance, pixel.
+    tree
+        Tree of `second`, if at hand.
+    """
+    if len(first) == 0 or len(second) == 0:
+        return np.zeros((0, 2), np.intp)
+    tree = cKDTree(second) if tree is None else tree
+    distance, there = tree.query(first, distance_upper_bound=tolerance)
+    here = np.flatnonzero(np.isfinite(distance))
+    order = here[np.argsort(distance[here], kind="stable")]
+    _, nearest = np.unique(there[order], return_index=True)
+    chosen = np.sort(order[nearest])
+    return np.column_stack([chosen, there[chosen]]).astype(np.intp)

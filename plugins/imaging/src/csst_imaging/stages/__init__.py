@@ -1,0 +1,1 @@
+"""The stages of csst-imaging: one module for each step."""

@@ -1,0 +1,270 @@
+"""The world-coordinate solution of one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+from pydantic import Field
+
+from csst_imaging.columns import values
+from csst_imaging.epoch import Stars, stars_at
+from csst_imaging.matching import Pairs, match_shifted, mutual
+from csst_imaging.tpv import fit_tpv, project, tangent_wcs
+from csstcore.api import Image, Reference, Table, UnprocessableData, Wcs, caveat, metric
+
+MIN_STARS = 10
+"""The documented minimum of matched stars."""
+
+STARS_FOR_ORDER = {1: 0, 2: 12, 3: 30}
+"""Matched stars from which an order is fitted: two and more equations an unknown."""
+
+UNUSABLE_FLAGS = 4 | 8
+"""Saturated sources and sources cut by an edge do not enter the fit."""
+
+FLOOR_PIXEL = 0.01
+"""Centroid error that remains at any signal (pixel phase, shape of the PSF)."""
+
+CLIP_SIGMA = 4.0
+SCHEDULE = ((12.0, 400), (8.0, 1000), (5.0, 3000), (3.0, 10000), (2.0, 10**9), (1.5, 10**9))
+"""Tolerance in pixels and how many of the brightest take part, step by step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """Sources that may be stars, brightest first."""
+
+    pixel: NDArray[np.float64]
+    """FITS pixel positions, shape (n, 2)."""
+    error: NDArray[np.float64]
+    """Their errors along x and y, pixel, shape (2, n)."""
+    usable: NDArray[np.bool_]
+    """Whether the position may enter the fit."""
+
+
+def solve_position(
+    image: Image,
+    sources: Table,
+    stars: Reference[Table],
+    *,
+    shift_arcsec: Annotated[float, Field(gt=0, le=300)] = 30.0,
+    rotation_degree: Annotated[float, Field(ge=0, le=5)] = 1.0,
+    distortion_pixel: Annotated[float, Field(ge=0, le=1000)] = 200.0,
+    order: Annotated[int, Field(ge=1, le=3)] = 3,
+) -> Annotated[Wcs, "wcs"]:
+    """Solve the world coordinates of an image against reference stars.
+
+    Reference stars are moved to the time of the exposure, projected with the image's first
+    solution and matched to the sources: offsets of bright pairs counted over shifts,
+    rotations and scales, then nearest neighbours under a map of growing order. The TPV
+    solution is fitted by least squares weighted by the errors of both, with clipping.
+    Metrics: ``matched_stars``, ``rms_right_ascension_mas``, ``rms_declination_mas`` (also as
+    CRDER of the solution), ``offset_right_ascension_arcsec``, ``offset_declination_arcsec``
+    (solution minus first solution at the centre), ``center_right_ascension_deg``,
+    ``center_declination_deg``, ``polynomial_order``.
+
+    Parameters
+    ----------
+    image
+        Gives shape, time and first solution; its planes are not used.
+    sources
+        Sources of the image, see `detect_sources`.
+    stars
+        Reference stars (definition ``imaging.reference_stars``).
+    shift_arcsec
+        Largest error of the pointing.
+    rotation_degree
+        Largest error of the position angle, about the reference pixel.
+    distortion_pixel
+        Largest displacement by distortion that the first solution does not have.
+    order
+        Order of the polynomial; less with fewer than 30 stars.
+
+    Returns
+    -------
+    Wcs
+        Solution with CTYPE ``RA---TPV``, reference pixel at the centre of the image.
+
+    Raises
+    ------
+    UnprocessableData
+        The image has no first solution or no time, or fewer than ten stars match.
+    """
+    first, at = first_solution(image)
+    nearby = select_stars(stars_at(stars.table, image.meta.time), first, at, image.shape)
+    spots = select_spots(sources)
+    scale = float(np.mean(proj_plane_pixel_scales(first))) * 3600.0
+    lever = np.hypot(*(first.wcs.crpix - at)) * np.radians(rotation_degree)
+    reach = shift_arcsec / scale + lever + distortion_pixel
+    seen = first.all_world2pix(nearby.ra_deg, nearby.dec_deg, 1, quiet=True)
+    seen = np.stack(seen, axis=-1)
+    margin = reach + np.radians(rotation_degree) * max(image.shape) / 2
+    rows, columns = image.shape
+    inside = np.all((seen > -margin) & (seen < [columns + margin, rows + margin]), axis=1)
+    nearby, seen = nearby[inside], seen[inside]
+    if len(nearby) < MIN_STARS or len(spots.pixel) < MIN_STARS:
+        raise UnprocessableData(
+            f"{len(nearby)} reference stars and {len(spots.pixel)} sources; "
+            f"expected at least {MIN_STARS} of each"
+        )
+    pairs = match_shifted(spots.pixel, seen, reach, rotation_degree)
+    if pairs is None:
+        raise UnprocessableData(
+            f"the pattern of {len(spots.pixel)} sources is not found among {len(nearby)} "
+            f"reference stars within {shift_arcsec:g} arcsec and {rotation_degree:g} deg"
+        )
+    solution = fit_iteratively(spots, nearby, pairs, first, at, order, image.shape)
+    report_offset(solution, first, at)
+    return Wcs(solution, meta=image.meta)
+
+
+def first_solution(image: Image) -> tuple[WCS, NDArray[np.float64]]:
+    """Return the image's solution and its centre [FITS pixel], or say what is missing."""
+    if image.wcs is None or not image.wcs.has_celestial:
+        raise UnprocessableData("the image has no celestial coordinates to start from")
+    if image.meta.time is None:
+        raise UnprocessableData("the image has no time: reference stars cannot be moved to it")
+    rows, columns = image.shape
+    return image.wcs, np.array([(columns + 1) / 2.0, (rows + 1) / 2.0])
+
+
+def select_stars(
+    stars: Stars, first: WCS, at: NDArray[np.float64], shape: tuple[int, int]
+) -> Stars:
+    """Return the stars within one diagonal of the image's centre, brightest first."""
+    ra, dec = first.all_pix2world([at], 1)[0]
+    plane = project(stars.ra_deg, stars.dec_deg, ra, dec)
+    diagonal = np.hypot(*shape) * float(np.mean(proj_plane_pixel_scales(first)))
+    near = np.flatnonzero(np.hypot(*plane) < diagonal)
+    return stars[near[np.argsort(stars.magnitude[near], kind="stable")]]
+
+
+def select_spots(sources: Table) -> Spots:
+    """Return the sources with positions, brightest first."""
+    table = sources.table
+    x, y = values(table, "x", u.pixel), values(table, "y", u.pixel)
+    error = np.stack([values(table, n, u.pixel) for n in ("x_error", "y_error")])
+    flux = np.asarray(getattr(table["flux_isophotal"], "value", table["flux_isophotal"]), float)
+    good = np.isfinite(x + y + flux) & (flux > 0)
+    order = np.flatnonzero(good)[np.argsort(-flux[good], kind="stable")]
+    usable = np.isfinite(error).all(axis=0)
+    usable &= (np.asarray(table["flags"]) & UNUSABLE_FLAGS) == 0
+    usable &= np.asarray(table["converged"])
+    return Spots(np.stack([x, y], axis=-1)[order], error[:, order], usable[order])
+
+
+def fit_iteratively(
+    spots: Spots,
+    stars: Stars,
+    pairs: Pairs,
+    first: WCS,
+    at: NDArray[np.float64],
+    order: int,
+    shape: tuple[int, int],
+) -> WCS:
+    """Fit, match again under the better map, and so on; raise when too few stars remain."""
+    ra, dec = first.all_pix2world([at], 1)[0]
+    wcs = tangent_wcs((at[0], at[1]), ra, dec, first.pixel_scale_matrix)
+    for tolerance, number in SCHEDULE:
+        wcs, _ = fit_clipped(spots, stars, pairs, wcs, order)
+        few = slice(0, number)
+        seen, expected = common_plane(spots.pixel[few], stars[few], wcs)
+        pairs = mutual(seen, expected, tolerance)
+        pairs = pairs[spots.usable[pairs[:, 0]]]
+        if len(pairs) < MIN_STARS:
+            break
+    tolerance = SCHEDULE[-1][0]
+    chance = len(stars) * len(spots.pixel) * np.pi * tolerance**2 / (shape[0] * shape[1])
+    expected_number = min(chance, 0.5 * len(stars))
+    if len(pairs) < MIN_STARS or len(pairs) < 2.0 * expected_number:
+        raise UnprocessableData(
+            f"{len(pairs)} unsaturated stars match within {tolerance:g} pixels; expected at "
+            f"least {MIN_STARS} ({chance:.1f} would by chance)"
+        )
+    wcs, keep = fit_clipped(spots, stars, pairs, wcs, order)
+    report_residuals(wcs, spots, stars, pairs[keep])
+    used = usable_order(int(np.count_nonzero(keep)), order)
+    metric("polynomial_order", used)
+    if used < order:
+        caveat(f"{len(pairs)} stars: polynomial of order {used} instead of {order}")
+    return wcs
+
+
+def usable_order(matched: int, order: int) -> int:
+    """Return the order that so many stars can bear."""
+    return max(k for k, needed in STARS_FOR_ORDER.items() if k <= order and matched >= needed)
+
+
+def common_plane(
+    pixel: NDArray[np.float64], stars: Stars, wcs: WCS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return sources and stars in the tangent plane of a solution, in pixels, (n, 2) each."""
+    to_pixel = np.linalg.inv(wcs.wcs.cd)
+    seen = project(*wcs.wcs_pix2world(pixel[:, 0], pixel[:, 1], 1), *wcs.wcs.crval)
+    expected = project(stars.ra_deg, stars.dec_deg, *wcs.wcs.crval)
+    return (to_pixel @ seen).T, (to_pixel @ expected).T
+
+
+def fit_clipped(
+    spots: Spots, stars: Stars, pairs: Pairs, wcs: WCS, order: int
+) -> tuple[WCS, NDArray[np.bool_]]:
+    """Fit a TPV solution to matched pairs, leaving out pairs beyond 4 sigma.
+
+    Returns
+    -------
+    tuple
+        The solution, and which pairs it rests on.
+    """
+    pixel, error = spots.pixel[pairs[:, 0]], spots.error[:, pairs[:, 0]]
+    matched = stars[pairs[:, 1]]
+    degree_per_pixel = float(np.mean(proj_plane_pixel_scales(wcs)))
+    centroid = np.nan_to_num(np.hypot(error, FLOOR_PIXEL), nan=1.0) * degree_per_pixel
+    sigma = np.hypot(np.mean(centroid, axis=0), matched.error_mas / 3.6e6)
+    keep = np.ones(len(pairs), np.bool_)
+    for _ in range(10):
+        used = usable_order(int(np.count_nonzero(keep)), order)
+        wcs = fit_tpv(
+            pixel[keep],
+            matched.ra_deg[keep],
+            matched.dec_deg[keep],
+            1.0 / sigma[:, keep],
+            wcs,
+            used,
+        )
+        seen, expected = common_plane(pixel, matched, wcs)
+        pull = (seen - expected).T * degree_per_pixel / sigma
+        spread = np.maximum(1.4826 * np.median(np.abs(pull[:, keep]), axis=1), 1.0)
+        new = np.all(np.abs(pull) < CLIP_SIGMA * spread[:, None], axis=0)
+        if np.array_equal(new, keep) or np.count_nonzero(new) < MIN_STARS // 2:
+            break
+        keep = new
+    return wcs, keep
+
+
+def report_residuals(wcs: WCS, spots: Spots, stars: Stars, pairs: Pairs) -> None:
+    """Keep number and scatter of the matched stars, as metrics and as CRDER."""
+    ra, dec = wcs.wcs_pix2world(*spots.pixel[pairs[:, 0]].T, 1)
+    matched = stars[pairs[:, 1]]
+    turn = (ra - matched.ra_deg + 180.0) % 360.0 - 180.0
+    rms_ra = float(np.sqrt(np.mean((turn * np.cos(np.radians(dec))) ** 2)))
+    rms_dec = float(np.sqrt(np.mean((dec - matched.dec_deg) ** 2)))
+    wcs.wcs.crder = [rms_ra, rms_dec]
+    metric("matched_stars", len(pairs))
+    metric("rms_right_ascension_mas", rms_ra * 3.6e6)
+    metric("rms_declination_mas", rms_dec * 3.6e6)
+
+
+def report_offset(wcs: WCS, first: WCS, at: NDArray[np.float64]) -> None:
+    """Keep the centre of the detector and how far the first solution was off, as metrics."""
+    ra, dec = wcs.wcs_pix2world([at], 1)[0]
+    ra_first, dec_first = first.all_pix2world([at], 1)[0]
+    turn = (ra - ra_first + 180.0) % 360.0 - 180.0
+    metric("offset_right_ascension_arcsec", float(turn * np.cos(np.radians(dec)) * 3600.0))
+    metric("offset_declination_arcsec", float((dec - dec_first) * 3600.0))
+    metric("center_right_ascension_deg", float(ra))
+    metric("center_declination_deg", float(dec))
