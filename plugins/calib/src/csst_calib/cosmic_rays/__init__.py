@@ -1,0 +1,1 @@
+"""How cosmic rays are found: tiles, normalisation, the network and L.A.Cosmic."""

@@ -1,0 +1,138 @@
+"""Cosmic rays in a single exposure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from csst_calib.agreement import exposure_time_second
+from csst_calib.cosmic_rays.laplacian import Thresholds, find_by_laplacian
+from csst_calib.cosmic_rays.network import find_by_network, open_network
+from csst_calib.cosmic_rays.windows import Window
+from csstcore.api import Image, InPlace, Onnx, Reference, UnprocessableData, metric
+
+UNJUDGED_FLAGS = ("bad", "hot", "saturated")
+
+
+def detect_cosmic_rays(
+    image: InPlace[Image],
+    cosmic_ray_model: Reference[Onnx] | None = None,
+    *,
+    method: Literal["network", "lacosmic"] = "network",
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
+    significance: Annotated[float, Field(gt=0)] = 4.5,
+    neighbour_fraction: Annotated[float, Field(gt=0, le=1)] = 0.3,
+    contrast: Annotated[float, Field(gt=0)] = 5.0,
+) -> Image:
+    """Flag pixels hit by cosmic rays.
+
+    The default is a small U-Net of the deepCR kind (Zhang & Bloom 2020, ApJ 889, 24) in ONNX
+    Runtime; ``lacosmic`` is L.A.Cosmic (van Dokkum 2001, PASP 113, 1420). Both work in windows
+    that overlap by what a pixel's result depends on, so that the flags do not depend on the
+    windows and memory stays bounded. Pixels flagged bad, hot or saturated are not judged.
+
+    Parameters
+    ----------
+    image
+        Image in electron or electron / s, with its sky background. Its flag ``cosmic_ray`` is
+        set where a hit is found.
+    cosmic_ray_model
+        Network with the metadata properties threshold, input, normalisation and
+        receptive_field_pixel; wanted by method ``network``.
+    method
+        ``network`` or ``lacosmic``.
+    threshold
+        Probability above which the network's pixels count as hit; None takes the model's own,
+        calibrated one.
+    significance
+        L.A.Cosmic: Laplacian signal over noise of a hit.
+    neighbour_fraction
+        L.A.Cosmic: share of `significance` that is enough beside a hit.
+    contrast
+        L.A.Cosmic: least ratio of the Laplacian to the fine structure; higher spares sharper
+        stars.
+
+    Returns
+    -------
+    Image
+        The same image. Metric ``cosmic_ray_pixels``: number of pixels flagged.
+
+    Raises
+    ------
+    UnprocessableData
+        If the unit is another, the model is missing or does not say how to use it, or
+        L.A.Cosmic lacks the read noise or, for rates, the exposure time.
+    """
+    electron_per_unit = _electron_per_unit(image, method)
+    bit = _cosmic_ray_bit(image)
+    unjudged = _unjudged(image)
+    found: Iterator[tuple[Window, NDArray[np.bool_]]]
+    if method == "network":
+        if cosmic_ray_model is None:
+            raise UnprocessableData(
+                "method 'network' needs a reference calib.cosmic_ray_model and found none; "
+                "add one or use method 'lacosmic'"
+            )
+        network = open_network(cosmic_ray_model)
+        found = find_by_network(
+            image.data,
+            network,
+            network.threshold if threshold is None else threshold,
+            unjudged=unjudged,
+        )
+    else:
+        found = find_by_laplacian(
+            image.data,
+            Thresholds(significance, neighbour_fraction, contrast),
+            electron_per_unit=electron_per_unit,
+            read_noise_electron=_read_noise_electron(image),
+            unjudged=unjudged,
+        )
+    if image.flags is None:
+        image.flags = np.zeros(image.shape, np.uint16)
+    number = 0
+    for window, hit in found:
+        if unjudged is not None:
+            hit &= ~unjudged[window.rows, window.columns]
+        number += int(np.count_nonzero(hit))
+        image.flags[window.rows, window.columns] |= hit * bit
+    metric("cosmic_ray_pixels", number)
+    return image
+
+
+def _electron_per_unit(image: Image, method: str) -> float:
+    if image.unit == u.electron:
+        return 1.0
+    if image.unit != u.electron / u.s:
+        raise UnprocessableData(
+            f"image is in {image.unit.to_string() or 'no unit'}; "
+            "cosmic rays are found in electron or electron / s"
+        )
+    if method == "network":
+        return 1.0
+    return exposure_time_second(image)
+
+
+def _cosmic_ray_bit(image: Image) -> np.uint16:
+    if "cosmic_ray" not in image.flag_bits:
+        raise UnprocessableData(
+            f"the image has no flag 'cosmic_ray'; it has {', '.join(image.flag_bits) or 'none'}"
+        )
+    return image.bit("cosmic_ray")
+
+
+def _unjudged(image: Image) -> NDArray[np.bool_] | None:
+    names = [name for name in UNJUDGED_FLAGS if name in image.flag_bits]
+    return image.flagged(*names) if names and image.flags is not None else None
+
+
+def _read_noise_electron(image: Image) -> float:
+    noise = image.meta.read_noise
+    if noise is None:
+        raise UnprocessableData("method 'lacosmic' needs the read noise; meta.read_noise is empty")
+    return float(np.mean(noise.to_value(u.electron)))
