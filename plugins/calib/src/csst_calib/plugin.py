@@ -2,18 +2,123 @@
 
 from __future__ import annotations
 
-from csstcore.plugin import ReferenceRules, ReferenceType, Stage, hookimpl
+from csstcore.plugin import (
+    Check,
+    Definition,
+    Figure,
+    Pipeline,
+    ReferenceRules,
+    ReferenceType,
+    Stage,
+    hookimpl,
+)
 
 
 @hookimpl
 def csst_stages() -> list[Stage]:
-    """Return the stages of this plugin."""
+    """Return the stages."""
     return [
+        Stage(
+            "subtract_overscan",
+            "csst_calib.stages.overscan:subtract_overscan",
+            "Subtract the overscan level of every channel and assemble the active area",
+        ),
+        Stage(
+            "apply_gain",
+            "csst_calib.stages.gain:apply_gain",
+            "Convert an image from adu to electrons with the gain of each channel",
+        ),
+        Stage(
+            "subtract_bias",
+            "csst_calib.stages.bias:subtract_bias",
+            "Subtract the master bias from an overscan-corrected image",
+        ),
+        Stage(
+            "correct_nonlinearity",
+            "csst_calib.stages.nonlinearity:correct_nonlinearity",
+            "Correct the non-linear response of every channel",
+        ),
+        Stage(
+            "subtract_dark",
+            "csst_calib.stages.dark:subtract_dark",
+            "Subtract the dark current accumulated during the exposure",
+        ),
+        Stage(
+            "estimate_variance",
+            "csst_calib.stages.variance:estimate_variance",
+            "Add read noise and photon noise to the variance",
+        ),
+        Stage(
+            "correct_shutter",
+            "csst_calib.stages.shutter:correct_shutter",
+            "Scale every pixel to the nominal exposure time",
+        ),
+        Stage("divide_flat", "csst_calib.stages.flat:divide_flat", "Divide by the flat field"),
+        Stage(
+            "flag_bad_pixels",
+            "csst_calib.stages.bad_pixels:flag_bad_pixels",
+            "Flag as ``bad`` the pixels whose response is far from the detector's",
+        ),
+        Stage(
+            "flag_hot_pixels",
+            "csst_calib.stages.bad_pixels:flag_hot_pixels",
+            "Flag pixels as ``hot`` or ``warm`` by the dark charge of this exposure",
+        ),
+        Stage(
+            "flag_saturation",
+            "csst_calib.stages.saturation:flag_saturation",
+            "Flag as ``saturated`` full pixels and the columns of charge that bled from them",
+        ),
         Stage(
             "detect_cosmic_rays",
             "csst_calib.stages.cosmic_rays:detect_cosmic_rays",
             "Flag pixels hit by cosmic rays",
         ),
+        Stage(
+            "fill_flagged",
+            "csst_calib.stages.fill:fill_flagged",
+            "Replace flagged pixels by a smooth local interpolation, for detection and display",
+        ),
+        Stage(
+            "to_rate",
+            "csst_calib.stages.rate:to_rate",
+            "Convert an image from electrons to electrons per second",
+        ),
+        Stage(
+            "combine",
+            "csst_calib.stages.combine:combine",
+            "Combine frames by the mean of what is left after median and MAD clipping",
+        ),
+        Stage(
+            "normalise_flat",
+            "csst_calib.stages.normalise_flat:normalise_flat",
+            "Scale a flat-field frame to unit mean, with or without the lamp's illumination",
+        ),
+        Stage(
+            "measure_gain",
+            "csst_calib.stages.measure_gain:measure_gain",
+            "Measure gain and read noise of every channel by photon transfer",
+        ),
+        Stage(
+            "measure_nonlinearity",
+            "csst_calib.stages.measure_nonlinearity:measure_nonlinearity",
+            "Measure the non-linearity of every channel from flats of a constant lamp",
+        ),
+    ]
+
+
+@hookimpl
+def csst_definitions() -> list[Definition]:
+    """Return the definitions of calibration references."""
+    return [
+        Definition("bias", "definitions/bias.toml", "Master bias"),
+        Definition("dark", "definitions/dark.toml", "Master dark rate"),
+        Definition("flat", "definitions/flat.toml", "Flat field with unit mean"),
+        Definition("gain", "definitions/gain.toml", "Gain and read noise of every channel"),
+        Definition(
+            "nonlinearity", "definitions/nonlinearity.toml", "Non-linearity of every channel"
+        ),
+        Definition("shutter", "definitions/shutter.toml", "Exposure-time offset of every pixel"),
     ]
 
 
@@ -21,6 +126,21 @@ def csst_stages() -> list[Stage]:
 def csst_references() -> list[ReferenceType | ReferenceRules]:
     """Return the reference types of this plugin's stages, and the references it ships."""
     return [
+        ReferenceType(
+            "readout", "toml", "Geometry of a raw frame", product="csst_calib.readout:Readout"
+        ),
+        ReferenceType("bias", "fits", "Master bias in electrons", definition="calib.bias"),
+        ReferenceType("dark", "fits", "Dark rate in electrons per second", definition="calib.dark"),
+        ReferenceType("flat", "fits", "Flat field with unit mean", definition="calib.flat"),
+        ReferenceType(
+            "gain", "fits", "Gain and read noise of every channel", definition="calib.gain"
+        ),
+        ReferenceType(
+            "nonlinearity", "fits", "Polynomial of every channel", definition="calib.nonlinearity"
+        ),
+        ReferenceType(
+            "shutter", "fits", "Exposure-time offset in seconds", definition="calib.shutter"
+        ),
         ReferenceType(
             "cosmic_ray_model",
             kind="onnx",
@@ -30,5 +150,78 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "calib.cosmic_ray_model",
             "models/cosmic_ray_model.toml",
             "one network for any detector",
+        ),
+    ]
+
+
+@hookimpl
+def csst_pipelines() -> list[Pipeline]:
+    """Return the pipelines that make references."""
+    return [
+        Pipeline("make_bias", "pipelines/make_bias.toml", "Make the master bias of a detector"),
+        Pipeline("make_dark", "pipelines/make_dark.toml", "Make the dark rate of a detector"),
+        Pipeline("make_flat", "pipelines/make_flat.toml", "Make the flat field of a detector"),
+        Pipeline(
+            "make_gain", "pipelines/make_gain.toml", "Measure gain and read noise of a detector"
+        ),
+        Pipeline(
+            "make_nonlinearity",
+            "pipelines/make_nonlinearity.toml",
+            "Measure the non-linearity of a detector",
+        ),
+    ]
+
+
+@hookimpl
+def csst_checks() -> list[Check]:
+    """Return the quality checks."""
+    return [
+        Check("level", "csst_calib.checks:level", "Median of the unflagged pixels"),
+        Check(
+            "scatter",
+            "csst_calib.checks:scatter",
+            "Scatter of the unflagged pixels from their median absolute deviation",
+        ),
+        Check(
+            "flagged_fraction",
+            "csst_calib.checks:flagged_fraction",
+            "Fraction of the pixels with any flag",
+        ),
+        Check(
+            "cosmic_ray_fraction",
+            "csst_calib.checks:cosmic_ray_fraction",
+            "Fraction of the pixels flagged as cosmic rays",
+        ),
+        Check(
+            "saturated_fraction",
+            "csst_calib.checks:saturated_fraction",
+            "Fraction of the pixels flagged as saturated",
+        ),
+        Check(
+            "error_ratio",
+            "csst_calib.checks:error_ratio",
+            "Scatter of the unflagged pixels over their median error; 1 if noise is all there is",
+        ),
+    ]
+
+
+@hookimpl
+def csst_figures() -> list[Figure]:
+    """Return the figures."""
+    return [
+        Figure(
+            "image_with_flags",
+            "csst_calib.figures:image_with_flags",
+            "Image at reduced size beside its flagged pixels",
+        ),
+        Figure(
+            "histogram",
+            "csst_calib.figures:histogram",
+            "Histogram of the unflagged pixels, with the expected noise where it is known",
+        ),
+        Figure(
+            "gains",
+            "csst_calib.figures:gains",
+            "Gain and read noise of every channel with their errors",
         ),
     ]

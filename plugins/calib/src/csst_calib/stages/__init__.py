@@ -1,0 +1,1 @@
+"""The stages of csst-calib, one module per detector effect."""

@@ -1,0 +1,159 @@
+"""Gain and read noise from pairs of flat and bias frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from csst_calib.agreement import require_readout, require_unit
+from csst_calib.common_meta import common_meta
+from csst_calib.readout import Channel, Readout
+from csst_calib.stages.gain import GAIN_UNIT
+from csstcore.api import Image, Reference, Table, UnprocessableData, caveat, metric
+
+CLIP_SIGMA = 5.0
+LEVELS_FOR_SLOPE = 3
+
+
+def measure_gain(
+    flats: Sequence[Image], biases: Sequence[Image], readout: Reference[Readout]
+) -> Annotated[Table, "gain"]:
+    """Measure gain and read noise of every channel by photon transfer.
+
+    Half the variance of the difference of two frames is free of fixed pattern (Janesick
+    2001, Scientific Charge-Coupled Devices, chapter 2). The read noise comes from pairs of
+    bias frames; for flats of mean m and variance v, ``(v - read_variance) / m = 1/g + q m``:
+    the slope q takes up the correlation of bright pixels (brighter-fatter) and is fitted
+    from three levels on. Frames of a pair have the same exposure time and follow each other.
+
+    Parameters
+    ----------
+    flats
+        Overscan-corrected flat frames in adu, at least two of one exposure time.
+    biases
+        Overscan-corrected bias frames in adu, at least two.
+    readout
+        Geometry of the channels.
+
+    Returns
+    -------
+    gain
+        One row per channel: ``channel`` (from 1), ``gain`` and ``gain_error``
+        (electron / adu), ``read_noise`` and ``read_noise_error`` (electron). Metrics:
+        ``median_gain``, ``median_read_noise``.
+
+    Raises
+    ------
+    UnprocessableData
+        If there are no pairs, or a channel's flats show no photon noise.
+    """
+    for image in (*flats, *biases):
+        require_unit(image, u.adu)
+        require_readout(image, readout)
+    flat_pairs, bias_pairs = _pairs(flats), _pairs(biases)
+    if not flat_pairs or not bias_pairs:
+        raise UnprocessableData(
+            f"there are {len(flats)} flat and {len(biases)} bias frames; expected at least two "
+            "of one exposure time of each"
+        )
+    rows = [_measure(channel, flat_pairs, bias_pairs) for channel in readout]
+    table = QTable()
+    table["channel"] = np.arange(1, readout.channels + 1, dtype=np.int32)
+    columns = zip(*rows, strict=True)
+    units = (GAIN_UNIT, GAIN_UNIT, u.electron, u.electron)
+    names = ("gain", "gain_error", "read_noise", "read_noise_error")
+    for name, values, unit in zip(names, columns, units, strict=True):
+        table[name] = u.Quantity(values, unit)
+    metric("median_gain", float(np.median(table["gain"].value)))
+    metric("median_read_noise", float(np.median(table["read_noise"].value)))
+    if len({_seconds(first) for first, _ in flat_pairs}) < LEVELS_FOR_SLOPE:
+        caveat(
+            f"fewer than {LEVELS_FOR_SLOPE} flat levels: the brighter-fatter slope is taken as 0"
+        )
+    return Table(table, common_meta([image.meta for image in flats]))
+
+
+def _seconds(image: Image) -> float:
+    time = image.meta.exposure_time
+    return 0.0 if time is None else float(time.to_value(u.s))
+
+
+def _pairs(images: Sequence[Image]) -> list[tuple[Image, Image]]:
+    """Return disjoint pairs of equal exposure time, in the order given."""
+    waiting: dict[float, Image] = {}
+    pairs = []
+    for image in images:
+        key = round(_seconds(image), 6)
+        if key in waiting:
+            pairs.append((waiting.pop(key), image))
+        else:
+            waiting[key] = image
+    return pairs
+
+
+def _measure(
+    channel: Channel,
+    flat_pairs: Sequence[tuple[Image, Image]],
+    bias_pairs: Sequence[tuple[Image, Image]],
+) -> tuple[float, float, float, float]:
+    """Return gain, its error, read noise and its error (electron) of a channel."""
+    dark = [_noise(*pair, channel, scaled=False) for pair in bias_pairs]
+    level = float(np.mean([mean for mean, _, _ in dark]))
+    read_variance = float(np.mean([variance for _, variance, _ in dark]))
+    read_error = read_variance * np.sqrt(2 / sum(pixels for _, _, pixels in dark))
+    points = np.array([_noise(*pair, channel, scaled=True) for pair in flat_pairs])
+    mean, variance = points[:, 0] - level, points[:, 1]
+    sigma = np.hypot(variance * np.sqrt(2 / points[:, 2]), read_error) / mean
+    ratio = (variance - read_variance) / mean
+    if not (np.all(mean > 0) and np.all(ratio > 0)):
+        raise UnprocessableData(
+            f"channel {channel.index + 1}: the flat frames have levels {mean.round(1).tolist()} "
+            f"adu and variances {variance.round(1).tolist()} adu^2, the bias frames "
+            f"{read_variance:.1f} adu^2; expected photon noise above the bias"
+        )
+    inverse, error = _intercept(mean, ratio, sigma)
+    gain = 1 / inverse
+    read_noise = gain * np.sqrt(read_variance)
+    relative = np.hypot(error / inverse, 0.5 * read_error / read_variance)
+    return gain, gain * error / inverse, read_noise, read_noise * relative
+
+
+def _noise(
+    first: Image, second: Image, channel: Channel, *, scaled: bool
+) -> tuple[float, float, int]:
+    """Return mean (adu), variance of one frame (adu^2) and number of pixels used.
+
+    `scaled` brings the second frame to the level of the first: the lamp may drift.
+    """
+    a, b = first.data[channel.active], second.data[channel.active]
+    mean_a, mean_b = float(np.median(a)), float(np.median(b))
+    ratio = mean_a / mean_b if scaled and mean_b else 1.0
+    difference = (a - np.float32(ratio) * b).ravel()
+    kept = _clipped(difference)
+    variance = float(np.var(kept, dtype=np.float64)) / (1 + ratio**2)
+    # With the variance a + b m of each frame, this is the mean at which one frame has `variance`.
+    mean = (mean_a + ratio**2 * mean_b) / (1 + ratio**2) if scaled else (mean_a + mean_b) / 2
+    return mean, variance, kept.size
+
+
+def _clipped(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values within 5 sigma of the median, sigma by the deviation's median."""
+    deviation = np.abs(values - np.median(values))
+    sigma = max(1.4826 * float(np.median(deviation)), 0.5)
+    return np.asarray(values[deviation <= CLIP_SIGMA * sigma])
+
+
+def _intercept(
+    mean: NDArray[np.float64], ratio: NDArray[np.float64], sigma: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return value and error at mean 0 of a weighted line (a constant below three levels)."""
+    levels = len(np.unique(mean.round(-2)))
+    design = np.vander(mean, 2 if levels >= LEVELS_FOR_SLOPE else 1) / sigma[:, None]
+    normal = np.linalg.inv(design.T @ design)
+    solution = normal @ (design.T @ (ratio / sigma))
+    return float(solution[-1]), float(np.sqrt(normal[-1, -1]))

@@ -1,0 +1,97 @@
+"""Non-linearity of the amplifiers from a ramp of flat exposures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+from pydantic import Field
+
+from csst_calib.agreement import exposure_time_second, require_readout, require_unit
+from csst_calib.common_meta import common_meta
+from csst_calib.readout import Readout
+from csstcore.api import Image, Reference, Table, UnprocessableData, metric
+
+
+def measure_nonlinearity(
+    flats: Sequence[Image],
+    readout: Reference[Readout],
+    *,
+    order: Annotated[int, Field(ge=1, le=3)] = 2,
+) -> Annotated[Table, "nonlinearity"]:
+    """Measure the non-linearity of every channel from flats of a constant lamp.
+
+    The true signal goes with the exposure time t: ``k t = m (1 + c1 m + c2 m^2)`` is linear
+    in 1/k, c1/k, c2/k, which are fitted to the median m of each frame, weighted by
+    1/t (equal relative errors).
+
+    Parameters
+    ----------
+    flats
+        Bias-subtracted flats in electrons, of at least ``order + 2`` exposure times.
+    readout
+        Geometry of the channels.
+    order
+        Number of coefficients per channel.
+
+    Returns
+    -------
+    nonlinearity
+        One row per channel: ``channel`` (from 1), ``coefficient`` (c1, c2, ... as
+        `correct_nonlinearity` takes them), ``largest_signal`` (electron) and ``residual``
+        (largest relative deviation). Metric: ``largest_residual``.
+
+    Raises
+    ------
+    UnprocessableData
+        If there are too few exposure times, or units or shapes do not fit.
+    """
+    for image in flats:
+        require_unit(image, u.electron)
+        require_readout(image, readout)
+    seconds = np.array([exposure_time_second(image) for image in flats])
+    if len(np.unique(seconds)) < order + 2:
+        raise UnprocessableData(
+            f"the flat frames have {len(np.unique(seconds))} exposure times; expected at least "
+            f"{order + 2} for {order} coefficients"
+        )
+    coefficients, largest, residuals = [], [], []
+    for channel in readout:
+        signal = np.array([_level(image, channel.active) for image in flats])
+        values, residual = _fit(signal, seconds, order)
+        coefficients.append(values)
+        largest.append(float(signal.max()))
+        residuals.append(residual)
+    table = QTable()
+    table["channel"] = np.arange(1, readout.channels + 1, dtype=np.int32)
+    table["coefficient"] = np.array(coefficients)
+    table["largest_signal"] = u.Quantity(largest, u.electron)
+    table["residual"] = np.array(residuals)
+    metric("largest_residual", max(residuals))
+    return Table(table, common_meta([image.meta for image in flats]))
+
+
+def _level(image: Image, region: tuple[slice, slice]) -> float:
+    """Return the median of the channel's pixels that are not saturated."""
+    data = image.data[region]
+    if image.flags is not None:
+        saturated = (image.flags[region] & image.bit("saturated")) != 0
+        if 2 * np.count_nonzero(saturated) > saturated.size:
+            raise UnprocessableData("a flat frame of the ramp is saturated")
+    return float(np.median(data))
+
+
+def _fit(
+    signal: NDArray[np.float64], seconds: NDArray[np.float64], order: int
+) -> tuple[NDArray[np.float64], float]:
+    """Return the coefficients and the largest relative deviation from linearity left."""
+    scale = signal.max()
+    powers = np.arange(1, order + 2)
+    design = (signal[:, None] / scale) ** powers / seconds[:, None]
+    solution = np.linalg.lstsq(design, np.ones(len(seconds)), rcond=None)[0]
+    residual = float(np.abs(design @ solution - 1).max())
+    return solution[1:] / solution[0] / scale ** powers[:-1], residual

@@ -1,0 +1,83 @@
+"""Flags of saturated pixels and of the charge that bled from them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from csst_calib.agreement import require_unit
+from csst_calib.compiled import compiled
+from csstcore.api import Image, InPlace, metric, replace
+
+
+def flag_saturation(
+    image: InPlace[Image], *, bleed_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9
+) -> Image:
+    """Flag as ``saturated`` full pixels and the columns of charge that bled from them.
+
+    Pixels at or above ``meta.saturation`` join those already flagged at the converter's
+    limit. From each saturated pixel the flag follows the column, up and down, as long as
+    the next pixel holds at least `bleed_fraction` of the one before it; the next pixel
+    after that is flagged too, for it is partly filled.
+
+    Parameters
+    ----------
+    image
+        Image in electrons; its flags are changed in place.
+    bleed_fraction
+        Smallest ratio of a bled pixel to the one before it in its column.
+
+    Raises
+    ------
+    UnprocessableData
+        If the image is not in electrons.
+    """
+    require_unit(image, u.electron)
+    flags = np.zeros(image.shape, np.uint16) if image.flags is None else image.flags
+    full = image.meta.saturation
+    level = np.inf if full is None else float(np.min(full.to_value(u.electron)))
+    count = _follow_columns(
+        image.data, flags, np.float32(level), np.float32(bleed_fraction), image.bit("saturated")
+    )
+    metric("saturated_pixels", int(count))
+    return replace(image, flags=flags)
+
+
+@compiled
+def _follow_columns(
+    data: NDArray[np.float32],
+    flags: NDArray[np.uint16],
+    level: np.float32,
+    fraction: np.float32,
+    bit: np.uint16,
+) -> int:
+    """Set `bit` in place, sweeping up and then down the rows; return the number of pixels."""
+    rows, columns = data.shape
+    for y in range(rows):
+        for x in range(columns):
+            if data[y, x] >= level:
+                flags[y, x] |= bit
+    # Per column: the last pixel held enough charge to bleed on.
+    for step in (1, -1):
+        bleeding = np.zeros(columns, np.bool_)
+        y = 0 if step == 1 else rows - 1
+        previous = y
+        for _ in range(rows):
+            for x in range(columns):
+                if bleeding[x]:
+                    bleeding[x] = data[y, x] >= fraction * data[previous, x]
+                    flags[y, x] |= bit
+                elif flags[y, x] & bit:
+                    bleeding[x] = True
+            previous = y
+            y += step
+    count = 0
+    for y in range(rows):
+        for x in range(columns):
+            if flags[y, x] & bit:
+                count += 1
+    return count
