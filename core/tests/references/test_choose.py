@@ -130,7 +130,7 @@ def test_what_the_observation_does_not_give_is_named() -> None:
 
 
 def test_too_early_is_said() -> None:
-    with pytest.raises(ReferenceFileError, match="valid from 2027-06-01.*has time 2027-03-01"):
+    with pytest.raises(ReferenceFileError, match=r"valid from 2027-06-01.*has time 2027-03-01"):
         best(observed(), rule("june", JUNE))
 
 

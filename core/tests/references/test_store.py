@@ -160,7 +160,7 @@ def test_a_wrong_match_an_unknown_type_and_no_store_are_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'detector'"):
         store.add("calib.bias", reference, {"detectr": 7})
-    with pytest.raises(ConfigurationError, match="did you mean 'calib.bias'"):
+    with pytest.raises(ConfigurationError, match=r"did you mean 'calib\.bias'"):
         store.add("calib.bais", reference, {})
     with pytest.raises(ConfigurationError, match="CSSTCORE_REFS"):
         ReferenceStore(None, registry).add("calib.bias", reference, {})
