@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csstcore.definitions.header import Header
+from csstcore.definitions.catalog import Definitions
+from csstcore.definitions.header import Header, read_header
 from csstcore.definitions.model import DefinitionModel
+from csstcore.errors import FileError
 
 
 def recognises(definition: DefinitionModel, path: Path, header: Header) -> bool:
@@ -41,3 +43,43 @@ def why_not(definition: DefinitionModel, path: Path, header: Header) -> list[str
             expected = " or ".join(map(repr, choices))
             reasons.append(f"keyword {keyword}: found {found}, expected {expected}")
     return reasons
+
+
+def candidates(definitions: Definitions, path: Path) -> tuple[list[str], list[str]]:
+    """Return the definitions that recognise a file, or why none does.
+
+    Parameters
+    ----------
+    definitions
+        All definitions to try.
+    path
+        The file.
+
+    Returns
+    -------
+    names
+        Full names of those that recognise it.
+    reasons
+        If none does: that the file cannot be read, or which definition came nearest and
+        what speaks against it.
+    """
+    names: list[str] = []
+    against: dict[str, list[str]] = {}
+    failures: dict[str, str] = {}
+    for name in definitions:
+        definition = definitions.get(name)
+        try:
+            header = read_header(definition, path)
+        except FileError as cause:
+            failures[name] = str(cause).removeprefix(f"{path}: ")
+            continue
+        against[name] = why_not(definition, path, header)
+        if not against[name]:
+            names.append(name)
+    if names:
+        return names, []
+    if not against:
+        return [], list(dict.fromkeys(failures.values())) or ["no definition is installed"]
+    nearest = min(against, key=lambda name: len(against[name]))
+    reasons = "; ".join(against[nearest])
+    return [], [f"no definition recognises it; nearest is {nearest}, but {reasons}"]

@@ -1,0 +1,74 @@
+"""``csstcore validate``: everything that is wrong with files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from csstcore.errors import EXIT_ALL_FAILED, EXIT_DONE, EXIT_SOME_FAILED
+
+if TYPE_CHECKING:
+    from csstcore.definitions.catalog import Definitions
+
+
+@click.command("validate")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@click.option("--definition", "name", metavar="NAME", help="Compare with this definition.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(
+    context: click.Context, files: tuple[Path, ...], name: str | None, as_json: bool
+) -> None:
+    """Say everything that is wrong with FILES at once.
+
+    Without --definition each file is compared with the definitions that recognise it. Exit
+    code: 0 all good, 4 some bad, 5 all bad.
+    """
+    from csstcore.definitions.catalog import Definitions
+    from csstcore.plugins.discovery import discover
+
+    definitions = Definitions(discover())
+    if name is not None:
+        definitions.get(name)
+    reports = [_report(definitions, path, name) for path in files]
+    if as_json:
+        click.echo(json.dumps(reports, indent=2))
+    else:
+        for report in reports:
+            _print(report)
+    bad = sum(not report["good"] for report in reports)
+    context.exit(
+        EXIT_DONE if bad == 0 else EXIT_ALL_FAILED if bad == len(reports) else EXIT_SOME_FAILED
+    )
+
+
+def _report(definitions: Definitions, path: Path, name: str | None) -> dict[str, Any]:
+    """Return a file's verdict: good, the definitions it was compared with, and the problems."""
+    from csstcore.definitions.recognise import candidates
+    from csstcore.definitions.validate import validate_file
+
+    if name is not None:
+        names: list[str] = [name]
+        problems: list[str] = []
+    else:
+        names, problems = candidates(definitions, path)
+    found = {item: validate_file(definitions.get(item), path) for item in names}
+    good = not problems and not any(found.values())
+    return {"file": str(path), "good": good, "problems": problems, "definitions": found}
+
+
+def _print(report: dict[str, Any]) -> None:
+    names = ", ".join(report["definitions"])
+    verdict = "good" if report["good"] else "bad"
+    click.echo(f"{report['file']}: {verdict}" + (f" ({names})" if names else ""))
+    for problem in report["problems"]:
+        click.echo(f"  - {problem}")
+    for name, problems in report["definitions"].items():
+        label = f"{name}: " if len(report["definitions"]) > 1 else ""
+        for problem in problems:
+            click.echo(f"  - {label}{problem}")

@@ -1,0 +1,164 @@
+"""A definition as a readable table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from csstcore.definitions.model import (
+    ColumnModel,
+    DefinitionModel,
+    HduModel,
+    KeywordModel,
+    MetaRule,
+)
+
+
+def describe_definition(definition: DefinitionModel) -> str:
+    """Return what files of a definition look like, as text.
+
+    Entries that no document gives are marked ``proposed``.
+    """
+    head = definition.definition
+    lines = [f"{definition.full_name}: {head.summary}", f"product  {head.product}"]
+    if head.reader:
+        lines.append(f"reader   {head.reader}")
+    if head.source:
+        lines.append(f"source   {head.source.strip()}")
+    for title, rows in _tables(definition):
+        if rows:
+            lines += ["", title, *_aligned(rows)]
+    return "\n".join(lines)
+
+
+def _tables(definition: DefinitionModel) -> Iterator[tuple[str, list[Sequence[str]]]]:
+    if definition.file is not None:
+        yield (
+            f"File name  {definition.file.name}",
+            [
+                *((f"also {name}",) for name in definition.file.accept),
+                *(
+                    (name, field.pattern, _origin(field.source, field.value))
+                    for name, field in definition.file.fields.items()
+                ),
+            ],
+        )
+    yield "Recognised by", [(k, " or ".join(map(str, v))) for k, v in definition.identify.items()]
+    yield "Core fields", [(k, " or ".join(map(_rule, v))) for k, v in definition.meta.items()]
+    yield "Grouping keys", [(k, " or ".join(map(_rule, v))) for k, v in definition.keys.items()]
+    for hdu in definition.hdu:
+        yield (
+            _hdu_title(hdu),
+            [
+                *(_keyword(name, model) for name, model in hdu.keywords.items()),
+                *(_column(model) for model in hdu.column),
+            ],
+        )
+    yield (
+        "Flags",
+        [
+            (str(flag.value), name, flag.comment, _mark(flag.proposed))
+            for name, flag in definition.flags.items()
+        ],
+    )
+    yield (
+        "Checks",
+        [
+            (check.id, check.use, check.when, _limits(check.minimum, check.maximum), check.comment)
+            for check in definition.check
+        ],
+    )
+    yield "Figures", [(figure.use,) for figure in definition.figure]
+
+
+def _hdu_title(hdu: HduModel) -> str:
+    parts = [f"HDU {hdu.name}"]
+    if hdu.synonyms:
+        parts.append(f"(or {', '.join(hdu.synonyms)})")
+    if hdu.plane:
+        form = "" if hdu.form == "variance" else f" as {hdu.form.replace('_', ' ')}"
+        parts.append(f"holds {hdu.plane}{form}")
+    parts += [part for part in (hdu.dtype, hdu.unit and f"[{hdu.unit}]") if part]
+    if hdu.shape:
+        parts.append(" x ".join(map(str, hdu.shape)))
+    parts += [
+        text
+        for given, text in (
+            (hdu.wcs, "with WCS"),
+            (hdu.split, "one product per frame"),
+            (not hdu.required, "optional"),
+        )
+        if given
+    ]
+    return "  ".join(parts)
+
+
+def _keyword(name: str, model: KeywordModel) -> Sequence[str]:
+    if model.count is not None:
+        last = model.first + model.count - 1
+        name = f"{name.format(model.first, n=model.first)}..{name.format(last, n=last)}"
+    allowed = [model.pattern or "", ", ".join(map(str, model.choices))]
+    allowed.append(_limits(model.minimum, model.maximum))
+    return (
+        name,
+        model.type + (f" [{model.unit}]" if model.unit else ""),
+        "required" if model.required else f"fill {model.fill_value}" if model.source else "",
+        _origin(model.source, model.value),
+        " ".join(part for part in allowed if part),
+        f"also {', '.join(model.synonyms)}" if model.synonyms else "",
+        _mark(model.proposed),
+        model.comment,
+    )
+
+
+def _column(model: ColumnModel) -> Sequence[str]:
+    name = model.name if model.repeat is None else f"{model.names[0]}..{model.repeat}"
+    return (
+        name,
+        model.dtype + (f" [{model.unit}]" if model.unit else ""),
+        "required" if model.required else "",
+        f"from {model.product_name}",
+        "" if model.fill is None else f"fill {model.fill}",
+        f"also {', '.join(model.synonyms)}" if model.synonyms else "",
+        _mark(model.proposed),
+        model.comment,
+    )
+
+
+def _origin(source: tuple[str, ...], value: object) -> str:
+    if value is not None:
+        return f"= {value}"
+    return f"from {' or '.join(source)}" if source else ""
+
+
+def _rule(rule: MetaRule) -> str:
+    unit = f" [{rule.unit}]" if rule.unit else ""
+    if rule.keywords is not None:
+        return f"{rule.keywords.format(rule.first, n=rule.first)}.. ({rule.count}){unit}"
+    if rule.keyword is not None:
+        return rule.keyword + (f"+{rule.time}" if rule.time else "") + unit
+    if rule.file is not None:
+        return f"file name {{{rule.file}}}"
+    return rule.function if rule.function is not None else f"= {rule.value}"
+
+
+def _limits(minimum: float | None, maximum: float | None) -> str:
+    if minimum is None and maximum is None:
+        return ""
+    low = "" if minimum is None else f"{minimum:g}"
+    return f"{low}..{'' if maximum is None else f'{maximum:g}'}"
+
+
+def _mark(proposed: bool) -> str:
+    return "proposed" if proposed else ""
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows with columns of equal width; columns that are empty throughout are left out."""
+    wide = [row for row in rows if len(row) > 1]
+    count = max((len(row) for row in wide), default=0)
+    widths = [max(len(row[i]) for row in wide if i < len(row)) for i in range(count)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False) if width]
+        lines.append("  " + ("  ".join(cells) if len(row) > 1 else row[0]).rstrip())
+    return lines

@@ -1,0 +1,100 @@
+"""Everything that is wrong with a file, at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Final
+
+from csstcore.definitions.checksum import byte_sum, fold
+from csstcore.definitions.contents import content_problems, keyword_problems
+from csstcore.definitions.fitsfile import BLOCK, Hdu, open_binary, scan
+from csstcore.definitions.header import Header, call_reader, match_units, read_header
+from csstcore.definitions.meta import read_meta
+from csstcore.definitions.model import DefinitionModel
+from csstcore.definitions.recognise import why_not
+from csstcore.definitions.tables import read_table
+from csstcore.definitions.wcs import read_wcs
+from csstcore.errors import FileError
+
+_PIECE: Final = BLOCK * 1024
+
+
+def validate_file(definition: DefinitionModel, path: Path) -> list[str]:
+    """Return every disagreement of a file with a definition; nothing if it is good.
+
+    Name, identity, layout, keywords, columns, world coordinates, core fields, and the
+    checksums that the file carries.
+
+    Parameters
+    ----------
+    definition
+        What the file should be.
+    path
+        The file.
+    """
+    try:
+        header = read_header(definition, path)
+    except FileError as cause:
+        return [_without(path, cause)]
+    problems = why_not(definition, path, header)
+    if definition.definition.reader is not None:
+        problems += keyword_problems(definition, header)
+        try:
+            call_reader(definition, path, header_only=False)
+        except FileError as cause:
+            problems.append(_without(path, cause))
+    else:
+        problems += _fits_problems(definition, path, header)
+    try:
+        read_meta(definition, header)
+    except FileError as cause:
+        fresh = _without(path, cause).split("; ")
+        problems += [text for text in fresh if not any(text.endswith(p[-40:]) for p in problems)]
+    return problems
+
+
+def _without(path: Path, cause: FileError) -> str:
+    """Return a message without the file's name, which the caller knows."""
+    return str(cause).removeprefix(f"{path}: ")
+
+
+def _fits_problems(definition: DefinitionModel, path: Path, header: Header) -> list[str]:
+    units = scan(path)
+    problems = content_problems(definition, units, header)
+    matched = match_units(definition, units)
+    with open_binary(path) as stream:
+        for unit in units:
+            hdu = matched.get(unit.index)
+            name = f"HDU {hdu.name if hdu else unit.name or unit.index}"
+            try:
+                if hdu is not None and hdu.wcs:
+                    read_wcs(unit.values)
+                if hdu is not None and hdu.is_table and unit.is_table:
+                    problems += [f"{name}: {text}" for text in read_table(stream, unit, hdu)[1]]
+            except Exception as cause:  # astropy raises nearly anything on damaged bytes
+                problems.append(f"{name}: {cause}")
+            problems += [f"{name}: {text}" for text in _sum_problems(stream, unit)]
+    return problems
+
+
+def _sum_problems(stream: IO[bytes], unit: Hdu) -> list[str]:
+    """Compare DATASUM and CHECKSUM, where the unit has them, with its bytes."""
+    if "DATASUM" not in unit.values and "CHECKSUM" not in unit.values:
+        return []
+    stream.seek(unit.start)
+    head = byte_sum(stream.read(unit.offset - unit.start))
+    total, left = 0, -(-unit.size // BLOCK) * BLOCK
+    while left > 0:
+        piece = stream.read(min(left, _PIECE))
+        if not piece:
+            break
+        left -= len(piece)
+        total += byte_sum(piece.ljust(-(-len(piece) // 4) * 4, b"\0"))
+    data = fold(total)
+    problems = []
+    written = str(unit.values.get("DATASUM", data)).strip()
+    if written != str(data):
+        problems.append(f"DATASUM: found {written}, the data give {data}")
+    if "CHECKSUM" in unit.values and fold(head + data) not in (0, 0xFFFFFFFF):
+        problems.append("CHECKSUM: does not fit the unit; it was changed after writing")
+    return problems
