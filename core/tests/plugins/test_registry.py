@@ -64,7 +64,7 @@ def test_a_module_without_file_gives_no_paths():
     ("kind", "name", "message"),
     [
         (Stage, "a.aligne", r"no stage is called 'a.aligne' \(did you mean 'a.align'\?\)"),
-        (Stage, "align", r"stage 'align' has no namespace; .* \(did you mean 'a.align'\?\)"),
+        (Stage, "align", r"stage 'align' has no namespace; .* \(did you mean '[ab].align'\?\)"),
         (Stage, "z.other", "stage 'z.other': no plugin with the namespace 'z' is installed$"),
         (ReferenceType, "a.flat", "no reference type is called 'a.flat'"),
     ],

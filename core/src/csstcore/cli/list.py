@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any, Final
 
 import click
@@ -69,30 +70,38 @@ def _plugins(registry: Registry) -> str:
 
 
 def _overview(registry: Registry) -> str:
-    """Return one line per kind: how many, and their names."""
-    rows = []
+    """Return one paragraph per kind: how many, and their names."""
+    margin = max(map(len, KINDS)) + 8
+    lines = []
     for kind in KINDS:
-        names = [item.full_name for item in _declared(registry, kind)]
-        rows.append((str(len(names)), kind, " ".join(names)))
-    return aligned(rows)
+        names = sorted({_name(item) for item in _declared(registry, kind)})
+        head = f"{len(names):4}  {kind}"
+        text = f"{head:{margin}}{' '.join(names)}"
+        lines += textwrap.wrap(text, 100, subsequent_indent=" " * margin)
+    return "\n".join(lines)
 
 
 def _text(registry: Registry, kind: str) -> str:
     """Return the declarations of one kind, one line each."""
-    found = _declared(registry, kind)
+    found = sorted(_declared(registry, kind), key=_name)
     if not found:
         return f"no {kind} are declared"
     if kind == "references":
-        return aligned((item.full_name, _form(item), item.declaration.summary) for item in found)
-    return aligned((item.full_name, item.declaration.summary) for item in found)
+        return aligned((_name(item), _form(item), item.declaration.summary) for item in found)
+    return aligned((_name(item), item.declaration.summary) for item in found)
+
+
+def _name(item: Declared[Any]) -> str:
+    """Return the full name; of rules, that of the reference type they choose for."""
+    declaration = item.declaration
+    return declaration.name if isinstance(declaration, ReferenceRules) else item.full_name
 
 
 def _form(item: Declared[Any]) -> str:
-    """Return how a reference type is stored, or that these are rules."""
-    declaration = item.declaration
-    if isinstance(declaration, ReferenceRules):
-        return f"rules for {declaration.name}"
-    return str(declaration.kind)
+    """Return how a reference type is stored, or whose rules these are."""
+    if isinstance(item.declaration, ReferenceRules):
+        return f"rules of {item.plugin.namespace}"
+    return str(item.declaration.kind)
 
 
 def _json(registry: Registry, kind: str) -> list[dict[str, Any]]:

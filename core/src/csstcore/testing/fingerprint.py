@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
-from astropy.time import Time
+from astropy.time import TimeBase
 from astropy.wcs import WCS
 
 if TYPE_CHECKING:
@@ -50,17 +52,19 @@ def _parts(value: Any) -> Sequence[Any]:
     """Return what a value is made of: bytes, or further values."""
     if isinstance(value, bytes):
         return [value]
-    if value is None or isinstance(value, (bool, int, float, complex, str, Path, u.UnitBase)):
+    if value is None or isinstance(value, (bool, int, float, complex, str, Enum, Path, u.UnitBase)):
         return [repr(value).encode()]
     if isinstance(value, u.Quantity):
-        return [value.unit, np.asarray(value.value)]
+        return [value.unit, value.value]
     if isinstance(value, (np.ndarray, np.generic)):
         return _array(np.asarray(value), getattr(value, "mask", None))
     if isinstance(value, Table):
         columns = [(name, value[name]) for name in value.colnames]
-        return [part for name, column in columns for part in (name, column)]
-    if isinstance(value, Time):
+        return [value.meta, *(part for pair in columns for part in pair)]
+    if isinstance(value, TimeBase):
         return [value.scale, value.jd1, value.jd2]
+    if isinstance(value, SkyCoord):
+        return [value.frame.name, value.cartesian.xyz]
     if isinstance(value, WCS):
         return [value.to_header_string(relax=True).encode(), value.sip is None]
     if is_dataclass(value):
