@@ -1,3 +1,158 @@
 """What csst-sim declares."""
 
 from __future__ import annotations
+
+from csstcore.plugin import (
+    Definition,
+    Pipeline,
+    Reader,
+    ReferenceRules,
+    ReferenceType,
+    Stage,
+    hookimpl,
+)
+
+_STAGES = "csst_sim.stages"
+
+
+@hookimpl
+def csst_stages() -> list[Stage]:
+    """Return the stages, in the order of the physics."""
+    return [
+        Stage(
+            "set_up",
+            f"{_STAGES}.set_up:set_up",
+            "Draw the detector, telescope and pointing of one exposure",
+        ),
+        Stage(
+            "draw_scene",
+            f"{_STAGES}.scene:draw_scene",
+            "Draw stars and galaxies as electrons per second of an ideal detector",
+        ),
+        Stage(
+            "add_sky",
+            f"{_STAGES}.light:add_sky",
+            "Add the sky of the filter, uniform in electrons per second and pixel",
+        ),
+        Stage(
+            "light_lamp",
+            f"{_STAGES}.light:light_lamp",
+            "Make the light of a calibration exposure: the LED of a flat, nothing for others",
+        ),
+        Stage(
+            "expose",
+            f"{_STAGES}.light:expose",
+            "Collect electrons: response, shutter, dark current, photon noise",
+        ),
+        Stage(
+            "apply_brighter_fatter",
+            f"{_STAGES}.charge:apply_brighter_fatter",
+            "Let collected charge repel the charge that comes (brighter-fatter effect)",
+        ),
+        Stage(
+            "add_cosmic_rays",
+            f"{_STAGES}.charge:add_cosmic_rays",
+            "Add the charge of cosmic rays",
+        ),
+        Stage(
+            "saturate",
+            f"{_STAGES}.charge:saturate",
+            "Cut charge at the full well; the rest bleeds along columns",
+        ),
+        Stage(
+            "transfer",
+            f"{_STAGES}.charge:transfer",
+            "Shift charge to the amplifiers of the 16 channels, past traps",
+        ),
+        Stage(
+            "read_out",
+            f"{_STAGES}.read_out:read_out",
+            "Amplify and digitise all channels: the raw frame",
+        ),
+        Stage(
+            "draw_catalogs",
+            f"{_STAGES}.catalogues:draw_catalogs",
+            "List the true stars and galaxies in the fields of a plan",
+        ),
+        Stage(
+            "observe_reference_stars",
+            f"{_STAGES}.catalogues:observe_reference_stars",
+            "List the stars as a Gaia-like reference catalogue at epoch 2016.0",
+        ),
+    ]
+
+
+@hookimpl
+def csst_pipelines() -> list[Pipeline]:
+    """Return the simulations."""
+    return [
+        Pipeline(
+            "msc_imaging",
+            "pipelines/msc_imaging.toml",
+            "Simulate imaging exposures of the survey camera as Level 0 with truth",
+        ),
+        Pipeline(
+            "msc_calibration",
+            "pipelines/msc_calibration.toml",
+            "Simulate bias, dark and LED-flat exposures of the survey camera as Level 0",
+        ),
+        Pipeline(
+            "sky",
+            "pipelines/sky.toml",
+            "List the true sky of a plan and a Gaia-like reference catalogue",
+        ),
+    ]
+
+
+@hookimpl
+def csst_definitions() -> list[Definition]:
+    """Return the definitions of plans and truth."""
+    return [
+        Definition("plan", "definitions/plan.toml", "Plan of a simulation"),
+        Definition("truth_catalog", "definitions/truth_catalog.toml", "True sources on a detector"),
+        Definition(
+            "cosmic_ray_truth",
+            "definitions/cosmic_ray_truth.toml",
+            "Electrons that cosmic rays left in each pixel",
+        ),
+        Definition(
+            "settings_truth",
+            "definitions/settings_truth.toml",
+            "True properties of a simulated detector by channel",
+        ),
+        Definition("star_catalog", "definitions/star_catalog.toml", "True stars of a sky"),
+        Definition("galaxy_catalog", "definitions/galaxy_catalog.toml", "True galaxies of a sky"),
+    ]
+
+
+@hookimpl
+def csst_readers() -> list[Reader]:
+    """Return the reader of plans."""
+    return [Reader("plan", "csst_sim.plan:read_plan", "Read the plan of a simulation")]
+
+
+@hookimpl
+def csst_references() -> list[ReferenceType | ReferenceRules]:
+    """Return the numbers of the instrument."""
+    return [
+        ReferenceType(
+            "readout", "toml", "Format of a raw frame", product="csst_sim.settings:Readout"
+        ),
+        ReferenceType(
+            "detector_ranges",
+            "toml",
+            "Ranges from which detectors are drawn",
+            product="csst_sim.settings:DetectorRanges",
+        ),
+        ReferenceType(
+            "optics",
+            "toml",
+            "Telescope, focal plane and filters",
+            product="csst_sim.settings:Optics",
+        ),
+        ReferenceRules("sim.readout", "references/readout.toml", "formats of the survey camera"),
+        ReferenceRules(
+            "sim.detector_ranges", "references/detector_ranges.toml", "CCDs of the survey camera"
+        ),
+        ReferenceRules("sim.optics", "references/optics.toml", "optics of the survey camera"),
+    ]

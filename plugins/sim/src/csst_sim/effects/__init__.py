@@ -1,0 +1,1 @@
+"""What a detector does to light and charge, one effect a module."""

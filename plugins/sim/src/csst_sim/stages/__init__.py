@@ -1,0 +1,1 @@
+"""Stages of the simulation, in the order of the physics."""
