@@ -15,7 +15,7 @@ from csst_calib.cosmic_rays.laplacian import Thresholds, find_by_laplacian
 from csst_calib.cosmic_rays.network import find_by_network, open_network
 from csst_calib.cosmic_rays.windows import windows
 from csst_calib.stages.cosmic_rays import detect_cosmic_rays
-from csstcore.api import Image, Meta, Onnx, UnprocessableData
+from csstcore.api import Image, Meta, Onnx, UnprocessableData, replace
 from csstcore.notes import collecting
 
 MODEL = Onnx(Path(csst_calib.__file__).parent / "models" / "cosmic_rays.onnx")
@@ -62,6 +62,10 @@ def make_field(shape: tuple[int, int], tracks: int, seed: int) -> Field:
 @pytest.fixture(scope="module")
 def field() -> Field:
     return make_field((400, 402), 60, seed=1)
+
+
+def nothing(rows: slice, columns: slice) -> NDArray[np.bool_]:
+    return np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.bool_)
 
 
 def collect(found, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -120,7 +124,10 @@ def test_other_flags_stay_and_their_pixels_are_not_judged(field) -> None:
 def test_network_flags_do_not_depend_on_the_windows(field) -> None:
     network = open_network(MODEL)
     flags = [
-        collect(find_by_network(field.electron, network, 0.5, size=size), field.electron.shape)
+        collect(
+            find_by_network(field.electron, network, 0.5, unjudged=nothing, size=size),
+            field.electron.shape,
+        )
         for size in (1000, 128, 92)
     ]
     assert flags[0].any()
@@ -136,6 +143,7 @@ def test_lacosmic_flags_do_not_depend_on_the_windows(field) -> None:
                 Thresholds(4.5, 0.3, 2.0),
                 electron_per_unit=1,
                 read_noise_electron=READ_NOISE,
+                unjudged=nothing,
                 size=size,
             ),
             field.electron.shape,
@@ -205,13 +213,14 @@ def test_an_image_without_the_flag_is_refused(field) -> None:
     [
         (u.electron, Meta(), "needs the read noise"),
         (u.electron / u.s, Meta(read_noise=5 * u.electron), "no exposure time"),
-        (u.electron / u.s, Meta(exposure_time=0 * u.s), "exposure time is 0.0 s"),
+        (u.electron / u.s, replace(META, exposure_time=0 * u.s), "exposure time is 0.0 s"),
     ],
 )
 def test_lacosmic_says_what_it_lacks(field, unit, meta, message) -> None:
     image = Image(data=field.electron, unit=unit, meta=meta)
     with pytest.raises(UnprocessableData, match=message):
         detect_cosmic_rays(image, method="lacosmic")
+    assert image.flags is None
 
 
 def test_a_model_that_does_not_say_how_to_use_it_is_refused(field, tmp_path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from lacosmic import remove_cosmics
 from numpy.typing import NDArray
 
-from csst_calib.cosmic_rays.windows import Window, windows
+from csst_calib.cosmic_rays.windows import Part, Unjudged, windows
 
 WINDOW_PIXEL = 512
 ITERATIONS = 4
@@ -33,9 +33,9 @@ def find_by_laplacian(
     *,
     electron_per_unit: float,
     read_noise_electron: float,
-    unjudged: NDArray[np.bool_] | None = None,
+    unjudged: Unjudged,
     size: int = WINDOW_PIXEL,
-) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+) -> Iterator[Part]:
     """Find cosmic rays with the lacosmic package (van Dokkum 2001, PASP 113, 1420).
 
     Noise follows from the 5 x 5 median and the read noise, as in the paper, and not from a
@@ -52,20 +52,18 @@ def find_by_laplacian(
     read_noise_electron
         Read noise.
     unjudged
-        Pixels that are left out, as `data`.
+        Pixels that are left out.
     size
         Largest side of a window.
 
     Yields
     ------
-    tuple
+    Part
         A window and where cosmic rays are in its judged part.
     """
     for window in windows((data.shape[0], data.shape[1]), size, ITERATIONS * REACH_PIXEL):
         seen = window.seen_rows, window.seen_columns
-        mask = ~np.isfinite(data[seen])
-        if unjudged is not None:
-            mask |= unjudged[seen]
+        mask = ~np.isfinite(data[seen]) | unjudged(*seen)
         pixels = np.where(mask, np.median(data[seen][~mask]) if not mask.all() else 0, data[seen])
         _, found = remove_cosmics(
             pixels,

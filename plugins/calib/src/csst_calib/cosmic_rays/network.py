@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csst_calib.cosmic_rays.normalise import measure_background, scale
-from csst_calib.cosmic_rays.windows import ALIGNMENT_PIXEL, Window, windows
+from csst_calib.cosmic_rays.windows import ALIGNMENT_PIXEL, Part, Unjudged, Window, windows
 from csstcore.api import Onnx, UnprocessableData
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def open_network(model: Onnx) -> Network:
     UnprocessableData
         If a property is missing, is no number, or asks for another normalisation.
     """
-    session = model.session()
+    session = model.session(threads=1)
     properties = session.get_modelmeta().custom_metadata_map
     if properties.get("normalisation") != NORMALISATION:
         raise UnprocessableData(
@@ -66,10 +68,13 @@ def find_by_network(
     network: Network,
     threshold: float,
     *,
-    unjudged: NDArray[np.bool_] | None = None,
+    unjudged: Unjudged,
     size: int = WINDOW_PIXEL,
-) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+) -> Iterator[Part]:
     """Find cosmic rays, window by window; the result does not depend on the window's size.
+
+    Each thread takes whole windows: threads inside the network's operators wait for each
+    other, which cost half as much again where cores are shared.
 
     Parameters
     ----------
@@ -80,22 +85,31 @@ def find_by_network(
     threshold
         Probability above which a pixel counts as hit.
     unjudged
-        Pixels that the network must not look at, as `data`.
+        Pixels that the network must not look at.
     size
         Largest side of a window.
 
     Yields
     ------
-    tuple
+    Part
         A window and where cosmic rays are in its judged part.
     """
     mesh = measure_background(data)
-    for window in windows((data.shape[0], data.shape[1]), size, network.receptive_field):
+
+    def judge(window: Window) -> Part:
         seen = window.seen_rows, window.seen_columns
         scaled = scale(data[seen], *mesh.at(*seen))
-        if unjudged is not None:
-            scaled[unjudged[seen]] = 0
+        scaled[unjudged(*seen)] = 0
         missing = [(0, -length % ALIGNMENT_PIXEL) for length in scaled.shape]
         padded = np.pad(scaled, missing) if any(after for _, after in missing) else scaled
         (probability,) = network.session.run(None, {network.input: padded[None, None]})
-        yield window, probability[0, 0][window.inner] >= threshold
+        return window, probability[0, 0][window.inner] >= threshold
+
+    with ThreadPoolExecutor(allowed_threads()) as pool:
+        parts = windows((data.shape[0], data.shape[1]), size, network.receptive_field)
+        yield from pool.map(judge, parts)
+
+
+def allowed_threads() -> int:
+    """Return how many threads this process may use."""
+    return int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+Unjudged = Callable[[slice, slice], NDArray[np.bool_]]
+"""Says where in a window (rows, columns) pixels must be left out."""
 
 ALIGNMENT_PIXEL = 4
 """Windows begin at multiples of this: the network halves its resolution twice."""
@@ -29,6 +35,10 @@ class Window:
                 self.columns.stop - self.seen_columns.start,
             ),
         )
+
+
+Part = tuple[Window, NDArray[np.bool_]]
+"""A window and where its judged part is hit."""
 
 
 def windows(shape: tuple[int, int], size: int, overlap: int) -> Iterator[Window]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Literal
 
 import astropy.units as u
@@ -13,7 +14,7 @@ from pydantic import Field
 from csst_calib.agreement import exposure_time_second
 from csst_calib.cosmic_rays.laplacian import Thresholds, find_by_laplacian
 from csst_calib.cosmic_rays.network import find_by_network, open_network
-from csst_calib.cosmic_rays.windows import Window
+from csst_calib.cosmic_rays.windows import Part, Unjudged
 from csstcore.api import Image, InPlace, Onnx, Reference, UnprocessableData, metric
 
 UNJUDGED_FLAGS = ("bad", "hot", "saturated")
@@ -68,54 +69,56 @@ def detect_cosmic_rays(
         If the unit is another, the model is missing or does not say how to use it, or
         L.A.Cosmic lacks the read noise or, for rates, the exposure time.
     """
-    electron_per_unit = _electron_per_unit(image, method)
+    _require_electrons(image)
     bit = _cosmic_ray_bit(image)
-    unjudged = _unjudged(image)
-    found: Iterator[tuple[Window, NDArray[np.bool_]]]
+    flags = np.zeros(image.shape, np.uint16) if image.flags is None else image.flags
+    unjudged = partial(_has_any, flags, _unjudged_bits(image))
     if method == "network":
-        if cosmic_ray_model is None:
-            raise UnprocessableData(
-                "method 'network' needs a reference calib.cosmic_ray_model and found none; "
-                "add one or use method 'lacosmic'"
-            )
-        network = open_network(cosmic_ray_model)
-        found = find_by_network(
-            image.data,
-            network,
-            network.threshold if threshold is None else threshold,
-            unjudged=unjudged,
-        )
+        found = _by_network(image, cosmic_ray_model, threshold, unjudged)
     else:
-        found = find_by_laplacian(
-            image.data,
-            Thresholds(significance, neighbour_fraction, contrast),
-            electron_per_unit=electron_per_unit,
-            read_noise_electron=_read_noise_electron(image),
-            unjudged=unjudged,
-        )
-    if image.flags is None:
-        image.flags = np.zeros(image.shape, np.uint16)
+        thresholds = Thresholds(significance, neighbour_fraction, contrast)
+        found = _by_laplacian(image, thresholds, unjudged)
+    image.flags = flags
     number = 0
     for window, hit in found:
-        if unjudged is not None:
-            hit &= ~unjudged[window.rows, window.columns]
+        hit &= ~unjudged(window.rows, window.columns)
         number += int(np.count_nonzero(hit))
-        image.flags[window.rows, window.columns] |= hit * bit
+        flags[window.rows, window.columns] |= hit * bit
     metric("cosmic_ray_pixels", number)
     return image
 
 
-def _electron_per_unit(image: Image, method: str) -> float:
-    if image.unit == u.electron:
-        return 1.0
-    if image.unit != u.electron / u.s:
+def _by_network(
+    image: Image, model: Onnx | None, threshold: float | None, unjudged: Unjudged
+) -> Iterator[Part]:
+    if model is None:
+        raise UnprocessableData(
+            "method 'network' needs a reference calib.cosmic_ray_model and found none; "
+            "add one or use method 'lacosmic'"
+        )
+    network = open_network(model)
+    chosen = network.threshold if threshold is None else threshold
+    return find_by_network(image.data, network, chosen, unjudged=unjudged)
+
+
+def _by_laplacian(image: Image, thresholds: Thresholds, unjudged: Unjudged) -> Iterator[Part]:
+    if image.meta.read_noise is None:
+        raise UnprocessableData("method 'lacosmic' needs the read noise; meta.read_noise is empty")
+    return find_by_laplacian(
+        image.data,
+        thresholds,
+        electron_per_unit=1.0 if image.unit == u.electron else exposure_time_second(image),
+        read_noise_electron=float(np.mean(image.meta.read_noise.to_value(u.electron))),
+        unjudged=unjudged,
+    )
+
+
+def _require_electrons(image: Image) -> None:
+    if image.unit not in (u.electron, u.electron / u.s):
         raise UnprocessableData(
             f"image is in {image.unit.to_string() or 'no unit'}; "
             "cosmic rays are found in electron or electron / s"
         )
-    if method == "network":
-        return 1.0
-    return exposure_time_second(image)
 
 
 def _cosmic_ray_bit(image: Image) -> np.uint16:
@@ -126,13 +129,12 @@ def _cosmic_ray_bit(image: Image) -> np.uint16:
     return image.bit("cosmic_ray")
 
 
-def _unjudged(image: Image) -> NDArray[np.bool_] | None:
+def _unjudged_bits(image: Image) -> np.uint16:
     names = [name for name in UNJUDGED_FLAGS if name in image.flag_bits]
-    return image.flagged(*names) if names and image.flags is not None else None
+    return np.uint16(sum(int(image.bit(name)) for name in names))
 
 
-def _read_noise_electron(image: Image) -> float:
-    noise = image.meta.read_noise
-    if noise is None:
-        raise UnprocessableData("method 'lacosmic' needs the read noise; meta.read_noise is empty")
-    return float(np.mean(noise.to_value(u.electron)))
+def _has_any(
+    flags: NDArray[np.uint16], bits: np.uint16, rows: slice, columns: slice
+) -> NDArray[np.bool_]:
+    return np.asarray(flags[rows, columns] & bits, np.bool_)
