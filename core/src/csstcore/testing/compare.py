@@ -8,6 +8,7 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from astropy.time import Time
 from astropy.wcs import WCS
@@ -60,6 +61,10 @@ def _children(a: Any, b: Any) -> list[tuple[str, Any, Any]] | str | None:
         if a.colnames != b.colnames:
             return f"columns {a.colnames} and {b.colnames}"
         return [(f"[{name!r}]", a[name], b[name]) for name in a.colnames]
+    if isinstance(a, SkyCoord):
+        if a.frame.name != b.frame.name:
+            return f"frames {a.frame.name} and {b.frame.name}"
+        return [(".xyz", a.cartesian.xyz, b.cartesian.xyz)]
     if is_dataclass(a):
         return [
             (f".{each.name}", getattr(a, each.name), getattr(b, each.name)) for each in fields(a)

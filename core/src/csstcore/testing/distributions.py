@@ -87,7 +87,6 @@ class FakeDistributions:
 def fake_distributions(folder: Path) -> Iterator[FakeDistributions]:
     """Discover the fake distributions of one folder, and none that is installed."""
     fakes = FakeDistributions(folder)
-    modules = set(sys.modules)
     with (
         mock.patch.object(discovery, "installed", fakes.installed),
         mock.patch.object(sys, "path", [str(folder), *sys.path]),
@@ -95,7 +94,6 @@ def fake_distributions(folder: Path) -> Iterator[FakeDistributions]:
         discovery.discover.cache_clear()
         yield fakes
     discovery.discover.cache_clear()
-    for name in set(sys.modules) - modules:
-        origin = getattr(sys.modules[name], "__file__", None)
-        if origin and Path(origin).is_relative_to(folder):
-            del sys.modules[name]
+    packages = {path.name for path in folder.glob("*")}
+    for name in [each for each in sys.modules if each.partition(".")[0] in packages]:
+        del sys.modules[name]
