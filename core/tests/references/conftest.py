@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
-from csstcore.plugin import ReferenceRules, ReferenceType, hookimpl
+from csstcore.plugin import Definition, ReferenceRules, ReferenceType, hookimpl
 from csstcore.plugins.registry import Registry
 
 
@@ -28,6 +30,49 @@ class Readout:
     sections: list[Section] = field(default_factory=list)
 
 
+DEFINITION = """
+[definition]
+name = "bias"
+summary = "Master bias"
+product = "Image"
+
+[identify]
+KIND = ["BIAS"]
+
+[meta]
+instrument = "INSTRUME"
+detector = { keyword = "DETECTOR", type = "int" }
+time = "DATE-OBS"
+
+[[hdu]]
+name = "PRIMARY"
+[hdu.keywords]
+KIND = { type = "str", required = true }
+INSTRUME = { type = "str", required = true }
+DETECTOR = { type = "int", required = true }
+DATE-OBS = { type = "str" }
+
+[[hdu]]
+name = "SCI"
+plane = "data"
+dtype = "float32"
+unit = "adu"
+"""
+
+
+def write_bias(path: Path, detector: int = 7, **keywords: Any) -> Path:
+    """Write a master bias that satisfies the definition `calib.bias`."""
+    primary = fits.PrimaryHDU()
+    primary.header.update(
+        {"KIND": "BIAS", "INSTRUME": "MSC", "DETECTOR": detector, "DATE-OBS": "2027-01-05T06:07:08"}
+        | keywords
+    )
+    data = fits.ImageHDU(np.full((3, 4), detector, np.float32), name="SCI")
+    data.header["BUNIT"] = "adu"
+    fits.HDUList([primary, data]).writeto(path)
+    return path
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -40,6 +85,7 @@ def make_registry(folder: Path) -> Registry:
         '[reference]\ntype = "calib.readout"\n'
         '[[rule]]\nfile = "small.toml"\nmatch = { readout = "920x608" }\n'
     )
+    (folder / "bias.toml").write_text(DEFINITION)
     module: Any = ModuleType("fake_calib.plugin")
     module.__file__ = str(folder / "plugin.py")
 
@@ -52,7 +98,11 @@ def make_registry(folder: Path) -> Registry:
             ReferenceRules("calib.readout", "references/readout.toml", "Test readout"),
         ]
 
-    module.csst_references = csst_references
+    @hookimpl
+    def csst_definitions() -> list[Definition]:
+        return [Definition("bias", "bias.toml", "Master bias")]
+
+    module.csst_references, module.csst_definitions = csst_references, csst_definitions
     return Registry.of({"calib": module})
 
 

@@ -11,7 +11,15 @@ from astropy.time import Time
 
 from csstcore.errors import ReferenceFileError
 from csstcore.products import Meta
-from csstcore.references.choose import Choice, Entry, RuleSet, choose, failures, overlap
+from csstcore.references.choose import (
+    Choice,
+    Entry,
+    NoReferenceError,
+    RuleSet,
+    choose,
+    failures,
+    overlap,
+)
 from csstcore.references.observation import Observation
 from csstcore.references.rules import Rule
 
@@ -26,7 +34,7 @@ def rule(file: str, useafter: datetime | None = None, **match: Any) -> Rule:
 def rule_set(*rules: Rule) -> RuleSet:
     path = Path("rules/calib.bias.toml")
     return RuleSet(
-        Entry(each, Path("files") / each.file, "store", path, number)
+        Entry("calib.bias", each, Path("files") / each.file, "store", path, number)
         for number, each in enumerate(rules, 1)
     )
 
@@ -115,7 +123,7 @@ def test_a_range_that_fails_leaves_the_older_rule() -> None:
 
 def test_no_match_names_the_closest_rule_and_why_it_failed() -> None:
     rules = rule("6", detector=6), rule("other", JUNE, detector=8, instrument="IFS")
-    with pytest.raises(ReferenceFileError) as caught:
+    with pytest.raises(NoReferenceError) as caught:
         best(observed(), *rules)
     assert "none of 2 rules matches" in str(caught.value)
     assert "closest is rule 1" in str(caught.value)

@@ -18,6 +18,10 @@ Source = Literal["store", "shipped", "override"]
 _ALWAYS: Final = float("-inf")
 
 
+class NoReferenceError(ReferenceFileError):
+    """No rule matches: what an optional reference may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A reference file chosen for an observation, and why."""
@@ -38,6 +42,7 @@ class Choice:
 class Entry:
     """A rule in force, where it stands, and the file it names."""
 
+    type: str
     rule: Rule
     path: Path
     source: Source
@@ -119,9 +124,10 @@ def choose(reference_type: str, tiers: Sequence[RuleSet], meta: Meta | Observati
 
     Raises
     ------
+    NoReferenceError
+        If no rule matches; the message names the closest one and why it failed.
     ReferenceFileError
-        If no rule matches (the message names the closest one and why it failed), or if two
-        rules with the same `useafter` match.
+        If several rules with the same `useafter` match.
     """
     observation = meta if isinstance(meta, Observation) else Observation(meta)
     for rules in tiers:
@@ -137,7 +143,7 @@ def choose(reference_type: str, tiers: Sequence[RuleSet], meta: Meta | Observati
             return Choice(
                 reference_type, entry.path, sha256, entry.source, entry.rules, entry.number
             )
-    raise ReferenceFileError(_no_match(reference_type, tiers, observation))
+    raise NoReferenceError(_no_match(reference_type, tiers, observation))
 
 
 def failures(entry: Entry, observation: Observation) -> list[str]:

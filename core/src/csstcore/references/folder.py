@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
 
 import tomlkit
 
@@ -29,7 +28,7 @@ from csstcore.errors import ConfigurationError, ReferenceFileError
 from csstcore.references.choose import Entry, overlap
 from csstcore.references.digest import file_sha256
 from csstcore.references.index import Index
-from csstcore.references.rules import Condition, Range, Rule, read_rules
+from csstcore.references.rules import Condition, Rule, read_rules, toml_value
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
@@ -63,7 +62,7 @@ class StoreFolder:
             return []
         rules = read_rules(path, reference_type, need_sha256=True)
         return [
-            Entry(rule, self.file_path(rule), "store", path, number)
+            Entry(reference_type, rule, self.file_path(rule), "store", path, number)
             for number, rule in enumerate(rules.rule, 1)
         ]
 
@@ -107,7 +106,7 @@ class StoreFolder:
             self._append(reference_type, rule)
             index.refresh()
         path = self.rules_path(reference_type)
-        return Entry(rule, self.file_path(rule), "store", path, len(entries) + 1)
+        return Entry(reference_type, rule, self.file_path(rule), "store", path, len(entries) + 1)
 
     def _store(self, file: Path, rule: Rule) -> None:
         """Copy a file to its place unless the same bytes are there."""
@@ -160,14 +159,6 @@ def rule_text(rule: Rule) -> str:
     rules = tomlkit.aot()
     rules.append(table)
     return tomlkit.dumps({"rule": rules})
-
-
-def toml_value(condition: Condition) -> Any:
-    """Return a condition as the plain value that a rule file holds."""
-    if not isinstance(condition, Range):
-        return condition[0] if len(condition) == 1 else list(condition)
-    limits = {"minimum": condition.minimum, "maximum": condition.maximum}
-    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _free_name(name: str, sha256: str, taken: set[str]) -> str:

@@ -215,6 +215,14 @@ def utc(value: Any) -> datetime:
     raise ValueError(f"found {value!r}; expected a date and time such as 2027-01-01T00:00:00Z")
 
 
+def toml_value(condition: Condition) -> Any:
+    """Return a condition as the plain value that a rule file holds."""
+    if not isinstance(condition, Range):
+        return condition[0] if len(condition) == 1 else list(condition)
+    limits = {"minimum": condition.minimum, "maximum": condition.maximum}
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
 def instant(value: float | datetime) -> float:
     """Return a time as whole microseconds since 1970 (UTC), a number as it is."""
     if isinstance(value, datetime):

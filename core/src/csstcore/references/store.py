@@ -17,9 +17,9 @@ from csstcore.plugin import ReferenceRules, ReferenceType
 from csstcore.products.meta import Meta
 from csstcore.references.choose import Choice, Entry, RuleSet, choose
 from csstcore.references.digest import file_sha256
-from csstcore.references.folder import StoreFolder, toml_value
+from csstcore.references.folder import StoreFolder
 from csstcore.references.observation import Observation
-from csstcore.references.rules import conditions, read_rules
+from csstcore.references.rules import conditions, read_rules, toml_value
 
 if TYPE_CHECKING:
     from csstcore.plugins.registry import Registry
@@ -52,7 +52,9 @@ class ReferenceStore:
         self.folder = folder
         self.overrides = dict(overrides)
         self._registry = registry
-        self._shipped = list(registry.declared(ReferenceRules).values())
+        self._shipped: dict[str, list[Path]] = {}
+        for declared in registry.declared(ReferenceRules).values():
+            self._shipped.setdefault(declared.declaration.name, []).append(declared.path)
         self._tiers: dict[str, tuple[RuleSet, RuleSet]] = {}
         problems = []
         for reference_type, path in self.overrides.items():
@@ -77,8 +79,10 @@ class ReferenceStore:
 
         Raises
         ------
+        NoReferenceError
+            If no rule matches.
         ReferenceFileError
-            If no rule matches, if the best one is ambiguous, or if its file is missing.
+            If the best one is ambiguous or its file is missing.
         ConfigurationError
             If the type is unknown or its rules are wrong.
         """
@@ -183,11 +187,10 @@ class ReferenceStore:
 
     def _shipped_entries(self, reference_type: str) -> Sequence[Entry]:
         return [
-            Entry(rule, declared.path.parent / rule.file, "shipped", declared.path, number)
-            for declared in self._shipped
-            if declared.declaration.name == reference_type
+            Entry(reference_type, rule, path.parent / rule.file, "shipped", path, number)
+            for path in self._shipped.get(reference_type, ())
             for number, rule in enumerate(
-                read_rules(declared.path, reference_type, need_sha256=False).rule, 1
+                read_rules(path, reference_type, need_sha256=False).rule, 1
             )
         ]
 
