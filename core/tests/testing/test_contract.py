@@ -139,7 +139,8 @@ def contract(fake_distribution, pytester):
             tests = tests.replace(old, new)
         fake_distribution("good", sources.pop("plugin.py"), files=sources)
         pytester.makepyfile(test_it=tests)
-        outcome = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-q")
+        options = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "xdist")]
+        outcome = pytester.runpytest_inprocess("-q", *options)
         discover.cache_clear()
         failed = [line for line in outcome.outlines if line.startswith(("FAILED", "ERROR"))]
         return outcome.parseoutcomes(), "\n".join(failed), outcome.stdout.str()
