@@ -1,0 +1,202 @@
+"""``csstcore run``: a pipeline on files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from csstcore.cli.settings import parse_settings
+from csstcore.errors import EXIT_INTERRUPTED, ConfigurationError
+
+if TYPE_CHECKING:
+    from csstcore.run.request import DryRun, Request, Summary
+
+_FILES = click.Path(path_type=Path)
+
+
+@click.command("run")
+@click.argument("pipeline")
+@click.argument("files", nargs=-1, required=True, type=_FILES)
+@click.option("-o", "--output", required=True, type=_FILES, help="Folder for products and records.")
+@click.option("-j", "--jobs", default=1, type=click.IntRange(1), help="Worker processes.")
+@click.option("--set", "settings", multiple=True, metavar="STAGE.PARAM=VALUE", help="TOML value.")
+@click.option("--refs", type=_FILES, envvar="CSSTCORE_REFS", help="Local reference store.")
+@click.option("--ref", "overrides", multiple=True, metavar="TYPE=PATH", help="Take this reference.")
+@click.option("--shard", metavar="I/N", help="Only part I of N, the same whatever else runs.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Of random streams.")
+@click.option("--retry", is_flag=True, help="Try unprocessable data again.")
+@click.option("--dry-run", is_flag=True, help="Say which jobs would run, and why.")
+@click.option("--figures/--no-figures", default=None, help="Pictures; default: if jobs are few.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def command(as_json: bool, dry_run: bool, **options: Any) -> None:
+    """Run PIPELINE (a name or a .toml file) on FILES; folders are searched.
+
+    Unchanged jobs of earlier runs in the same output folder are not run again.
+
+    Exit code 0 if all jobs are done, 4 if some failed, 5 if all did, 130 if interrupted.
+    """
+    request = _request(**options)
+    from csstcore.plugins.discovery import discover
+
+    if dry_run:
+        from csstcore.run.runner import dry_run as decide
+
+        _print_decisions(decide(request, discover()), as_json=as_json)
+        return
+    from csstcore.run.pool import ProcessPool
+    from csstcore.run.progress import TerminalProgress
+    from csstcore.run.runner import run
+
+    with _stopping_once():
+        summary = run(
+            request,
+            discover(),
+            lambda folder: ProcessPool(request.jobs, folder / "workers.txt"),
+            TerminalProgress(),
+        )
+    _print_summary(summary, request.output, as_json=as_json)
+    click.get_current_context().exit(summary.exit_code)
+
+
+def _request(
+    pipeline: str,
+    files: tuple[Path, ...],
+    output: Path,
+    settings: tuple[str, ...],
+    refs: Path | None,
+    overrides: tuple[str, ...],
+    shard: str | None,
+    **rest: Any,
+) -> Request:
+    from csstcore.run.request import Request
+
+    return Request(
+        pipeline=pipeline,
+        paths=files,
+        output=output,
+        settings=parse_settings(settings),
+        references=refs,
+        overrides={name: Path(path) for name, path in map(_override, overrides)},
+        shard=_shard(shard) if shard else None,
+        **rest,
+    )
+
+
+def _override(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise ConfigurationError(f"--ref {text!r}: expected TYPE=PATH")
+    return name, path
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, slash, count = text.partition("/")
+    if not slash or not (index.isdecimal() and count.isdecimal()):
+        raise ConfigurationError(f"--shard {text!r}: expected I/N, for example 1/4")
+    if not 1 <= int(index) <= int(count):
+        raise ConfigurationError(f"--shard {text!r}: I must be from 1 to N")
+    return int(index), int(count)
+
+
+@contextmanager
+def _stopping_once() -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a clean stop, and the second into an instant one."""
+    stops = 0
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal stops
+        stops += 1
+        if stops > 1:
+            os._exit(EXIT_INTERRUPTED)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_decisions(plan: DryRun, *, as_json: bool) -> None:
+    if as_json:
+        jobs = [
+            {
+                "job": d.job.id,
+                "keys": d.job.keys,
+                "run": d.run,
+                "why": d.why,
+                "problem": d.job.problem,
+            }
+            for d in plan.decisions
+        ]
+        unused = {str(path): why for path, why in plan.unused.items()}
+        content = {"pipeline": plan.pipeline, "jobs": jobs, "unused": unused}
+        click.echo(json.dumps(content, indent=1, default=str))
+        return
+    from csstcore.cli.table import aligned
+
+    rows = [
+        (
+            d.job.id,
+            "run" if d.run else "skip",
+            d.why,
+            d.job.problem and f"will fail: {d.job.problem}",
+        )
+        for d in plan.decisions
+    ]
+    if rows:
+        click.echo(aligned(rows))
+    count = sum(decision.run for decision in plan.decisions)
+    click.echo(f"{count} of {len(plan.decisions)} jobs would run")
+    _print_unused(plan.unused)
+
+
+def _print_unused(unused: dict[Path, str], most: int = 10) -> None:
+    for path, why in list(unused.items())[:most]:
+        click.echo(f"not used: {path}: {why}")
+    if len(unused) > most:
+        click.echo(f"... and {len(unused) - most} more files not used (see run.json)")
+
+
+def _print_summary(summary: Summary, output: Path, *, as_json: bool) -> None:
+    kept = sum(job.kept for job in summary.jobs)
+    if as_json:
+        content = {
+            "run": summary.run,
+            "pipeline": summary.pipeline,
+            "folder": str(summary.folder),
+            "report": str(summary.report) if summary.report else None,
+            "counts": summary.counts,
+            "kept": kept,
+            "interrupted": summary.interrupted,
+            "wall_s": summary.wall_s,
+            "jobs": [
+                {"job": job.job, "status": job.status, "why": job.why, "kept": job.kept}
+                for job in summary.jobs
+            ],
+            "unused": {str(path): why for path, why in summary.unused.items()},
+        }
+        click.echo(json.dumps(content, indent=1))
+        return
+    from csstcore.run.progress import duration
+
+    _print_unused(summary.unused)
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items()) or "no jobs"
+    unchanged = f" ({kept} unchanged, not run again)" if kept else ""
+    state = "interrupted" if summary.interrupted else "ended"
+    click.echo(f"{summary.pipeline} {state} after {duration(summary.wall_s)}: {counts}{unchanged}")
+    click.echo(f"products: {output / 'products'}")
+    if kept < len(summary.jobs):
+        click.echo(f"records:  {summary.folder / 'jobs'}")
+    if summary.report is not None:
+        click.echo(f"report:   {summary.report}")
+    if summary.exit_code:
+        click.echo(f"details:  csstcore status {summary.folder}")

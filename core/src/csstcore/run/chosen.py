@@ -1,0 +1,108 @@
+"""Which reference each stage gets, chosen for all stages before the first one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from csstcore.errors import ReferenceFileError
+from csstcore.pipeline.plan import Plan, Step
+from csstcore.products.meta import Meta
+from csstcore.references.choose import Choice, failures
+from csstcore.references.observation import Observation
+from csstcore.references.store import ReferenceStore
+
+NONE = "none"
+"""What a record says where an optional reference does not exist."""
+
+
+@dataclass(slots=True)
+class Chosen:
+    """References by type, and for a series by element."""
+
+    by_element: dict[tuple[str, str, int], Choice | None] = field(default_factory=dict)
+    """By type, name of the input that was observed, and index of its element."""
+    problems: list[str] = field(default_factory=list)
+    """Everything that is missing."""
+
+    def sha256_by_type(self) -> dict[str, str]:
+        """Return what identifies the chosen files of each type, ``none`` included."""
+        result: dict[str, list[str]] = {}
+        for (name, _, _), choice in self.by_element.items():
+            result.setdefault(name, []).append(choice.sha256 if choice else NONE)
+        return {name: ",".join(dict.fromkeys(found)) for name, found in result.items()}
+
+    def files(self) -> dict[str, dict[Path, str]]:
+        """Return path and sha256 of every chosen file, by type."""
+        result: dict[str, dict[Path, str]] = {}
+        for (name, _, _), choice in self.by_element.items():
+            if choice is not None:
+                result.setdefault(name, {})[choice.path] = choice.sha256
+        return result
+
+
+def observed_inputs(plan: Plan) -> dict[str, str]:
+    """Return, by stage id, the pipeline input whose `Meta` chooses the stage's references.
+
+    It is the one from which the stage's first product comes.
+    """
+    roots = {item.name: item.name for item in plan.inputs}
+    first = plan.inputs[0].name
+    result: dict[str, str] = {}
+    for step in plan.steps:
+        names = [
+            step.bindings[item.name].name
+            for item in step.signature.inputs
+            if step.bindings[item.name].kind == "product"
+        ]
+        root = next((roots[name] for name in names if name in roots), first)
+        result[step.id] = root
+        roots.update(dict.fromkeys(step.outputs.values(), root))
+    return result
+
+
+def choose_references(
+    plan: Plan, store: ReferenceStore, metas: Mapping[str, Sequence[Meta]]
+) -> Chosen:
+    """Choose every reference of a job, for each element of a series its own.
+
+    Parameters
+    ----------
+    metas
+        `Meta` of the inputs as read, by input, one for each element.
+    """
+    chosen = Chosen()
+    observed = observed_inputs(plan)
+    problems: dict[str, None] = {}
+    for step in plan.steps:
+        root = observed[step.id]
+        for name, optional in _wanted(step):
+            for index, meta in enumerate(metas.get(root, ())):
+                key = (name, root, index)
+                if chosen.by_element.get(key) is not None:
+                    continue
+                try:
+                    chosen.by_element[key] = store.choose(name, meta)
+                except ReferenceFileError as error:
+                    if optional and _nothing_matches(store, name, meta):
+                        chosen.by_element[key] = None
+                    else:
+                        problems[str(error)] = None
+    chosen.problems = list(problems)
+    return chosen
+
+
+def _wanted(step: Step) -> Iterable[tuple[str, bool]]:
+    for item in step.signature.references:
+        binding = step.bindings[item.name]
+        if binding.kind == "reference":
+            yield binding.name, item.optional
+
+
+def _nothing_matches(store: ReferenceStore, name: str, meta: Meta) -> bool:
+    """Return whether there simply is no such reference, as opposed to a wrong one."""
+    observation = Observation(meta)
+    return name not in store.overrides and all(
+        failures(entry, observation) for entry in store.list(name)
+    )

@@ -1,0 +1,459 @@
+"""Run the stages of a job: once, over a whole series, or mapped element by element.
+
+Consecutive mapped stages are run element by element: all of them on the first element, then
+all on the second. So one element is in memory at a time, however long the series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+from csstcore.errors import CsstError
+from csstcore.pipeline.parameters import call_parameters
+from csstcore.pipeline.plan import Step
+from csstcore.pipeline.signature import Input
+from csstcore.products.planes import own
+from csstcore.run.call import Call, call_stage, generator, now
+from csstcore.run.chosen import NONE, Chosen, observed_inputs
+from csstcore.run.environment import Environment
+from csstcore.run.jobs import Job
+from csstcore.run.logs import JobLog
+from csstcore.run.record import CallRecord, ParameterRecord, StageRecord
+from csstcore.run.spool import Spool
+from csstcore.run.status import Failure, Status
+from csstcore.run.summing import sum_up
+from csstcore.run.values import Element, Series, Values, agree
+
+Lookup = Callable[[str], Any]
+
+
+class _Blocked(Exception):
+    """An argument of a stage does not exist; the message says by whom."""
+
+
+class _Absent(Exception):
+    """An element has no product for this stage, because an earlier one gave None."""
+
+
+_MISSING: Any = object()
+
+
+@dataclass
+class Stages:
+    """The stages of one job at work."""
+
+    env: Environment
+    job: Job
+    values: Values
+    chosen: Chosen
+    spool: Spool
+    log: JobLog | None = None
+    records: list[StageRecord] = field(default_factory=list)
+    stopped: StageRecord | None = None
+    """The required stage that failed, after which nothing runs."""
+    _causes: dict[str, str] = field(default_factory=dict)
+    """By product, who did not deliver it."""
+
+    def __post_init__(self) -> None:
+        self._observed = observed_inputs(self.env.plan)
+
+    def run(self) -> None:
+        """Run all stages; how each ended is in `records`."""
+        steps = self.env.plan.steps
+        position = 0
+        while position < len(steps):
+            step = steps[position]
+            if self.stopped is not None:
+                record = CallRecord(Status.BLOCKED, why=f"blocked by {self.stopped.id}")
+                self.records.append(self._stage_record(step, record))
+                position += 1
+            elif step.mapped:
+                segment = self._segment(position)
+                self._map(segment)
+                position += len(segment)
+            else:
+                self._once(step)
+                position += 1
+            self.values.keep_only(steps[position - 1].live_after)
+
+    # One call on single products or whole series
+
+    def _once(self, step: Step) -> None:
+        driver = self._driver_of_whole(step)
+        call = self._call(step, None, self._whole_lookup(step, driver), driver, {})
+        record = self._stage_record(step, call.record)
+        self.records.append(record)
+        for output in step.signature.outputs:
+            name = step.outputs[output.name]
+            if name not in call.outputs:
+                continue
+            product = call.outputs.pop(name)
+            if output.series:
+                products = {e.index: self._spooled(p) for e, p in zip(driver, product, strict=True)}
+                self.values.by_name[name] = Series(driver[0].root, products)
+            else:
+                self.values.by_name[name] = product
+        self._note_missing(step, record, self.values.by_name)
+        if step.required and record.status in (Status.FAILED, Status.BLOCKED):
+            self.stopped = record
+
+    def _driver_of_whole(self, step: Step) -> list[Element]:
+        """Return the elements that a stage on whole series is given, in order.
+
+        Several series that follow each other are aligned: only elements that all have.
+        """
+        lists = [
+            [e for e in self.values.remaining(series.root) if self._has(series, e, item)]
+            for item, series in self._whole_series(step)
+        ]
+        if not lists:
+            return []
+        first = lists[0]
+        for other in lists[1:]:
+            paired = [e for e in first if any(_same(e, o) for o in other)]
+            if paired:
+                first = paired
+        return first
+
+    def _whole_series(self, step: Step) -> Iterator[tuple[Input, Series]]:
+        for item in step.signature.inputs:
+            value = self.values.by_name.get(step.bindings[item.name].name)
+            if item.series and isinstance(value, Series):
+                yield item, value
+
+    def _has(self, series: Series, element: Element, item: Input) -> bool:
+        product = series.products.get(element.index, _MISSING)
+        return product is not _MISSING and (product is not None or item.optional_elements)
+
+    def _whole_lookup(self, step: Step, driver: Sequence[Element]) -> Lookup:
+        items = {step.bindings[item.name].name: item for item, _ in self._whole_series(step)}
+
+        def lookup(name: str) -> Any:
+            value = self.values.by_name.get(name, _MISSING)
+            if not isinstance(value, Series):
+                return value
+            own_elements = [
+                e for e in self.values.remaining(value.root) if self._has(value, e, items[name])
+            ]
+            paired = [next((o for o in own_elements if _same(e, o)), None) for e in driver]
+            if None not in paired:
+                own_elements = [o for o in paired if o is not None]
+            products = [value.products[e.index] for e in own_elements]
+            return products or _MISSING
+
+        return lookup
+
+    # Mapped over a series
+
+    def _segment(self, position: int) -> list[Step]:
+        """Return the mapped stages from here on that follow the elements of one input."""
+        made: dict[str, str] = {}
+        root = self._root(self.env.plan.steps[position], made)
+
+        def follows(step: Step) -> bool:
+            if not step.mapped or self._root(step, made) != root:
+                return False
+            made.update(dict.fromkeys(step.outputs.values(), root))
+            return True
+
+        return list(takewhile(follows, self.env.plan.steps[position:]))
+
+    def _root(self, step: Step, made: Mapping[str, str]) -> str:
+        """Return the input whose elements a mapped stage follows: that of its first series."""
+        for name in step.signature.order:
+            product = step.bindings[name].name
+            value = self.values.by_name.get(product)
+            if product in made:
+                return made[product]
+            if isinstance(value, Series):
+                return value.root
+        return self._observed[step.id]
+
+    def _map(self, segment: Sequence[Step]) -> None:
+        root = self._root(segment[0], {})
+        elements = self.values.remaining(root)
+        calls: dict[str, list[CallRecord]] = {step.id: [] for step in segment}
+        made: dict[str, Series] = {}
+        for element in elements:
+            local = self._map_element(segment, element, calls)
+            for name, product in local.items():
+                kept = self._spooled(product) if len(elements) > 1 else product
+                made.setdefault(name, Series(root)).products[element.index] = kept
+            self._release(element, segment[-1].live_after)
+        for name, series in made.items():
+            before = self.values.by_name.get(name)
+            if isinstance(before, Series) and before.root == root:
+                series.products = {**before.products, **series.products}
+            self.values.by_name[name] = series
+        for step in segment:
+            record = self._stage_record(step, sum_up(calls[step.id]))
+            record.elements = calls[step.id]
+            self.records.append(record)
+            self._note_missing(step, record, self.values.by_name)
+            self._require_elements(root, record)
+
+    def _map_element(
+        self, segment: Sequence[Step], element: Element, calls: Mapping[str, list[CallRecord]]
+    ) -> dict[str, Any]:
+        """Run all stages of a segment on one element; return what is still needed of it."""
+        local: dict[str, Any] = {}
+        causes: dict[str, str] = {}
+        failed = ""
+        for step in segment:
+            if failed:
+                blocked = CallRecord(Status.BLOCKED, element.label, f"blocked by {failed}")
+                calls[step.id].append(blocked)
+                continue
+            call = self._call(
+                step, element, self._element_lookup(element, local, causes), [element], local
+            )
+            calls[step.id].append(call.record)
+            local.update(call.outputs)
+            for name in step.outputs.values():
+                if not call.record.status.delivered:
+                    causes[name] = _cause(step, call.record)
+            if step.required and call.record.status in (Status.FAILED, Status.BLOCKED):
+                failed = step.id
+                self.values.drop(element, f"stage {step.id}: {call.record.why}")
+                local.clear()
+            for name in [name for name in local if name not in step.live_after]:
+                del local[name]
+        return local
+
+    def _element_lookup(
+        self, element: Element, local: Mapping[str, Any], causes: Mapping[str, str]
+    ) -> Lookup:
+        def lookup(name: str) -> Any:
+            if name in local:
+                return local[name]
+            value = self.values.by_name.get(name, _MISSING)
+            if not isinstance(value, Series):
+                if value is _MISSING and name in causes:
+                    raise _Blocked(causes[name])
+                return value
+            found = self.values.matching(value, element)
+            if len(found) > 1:
+                raise _Blocked(f"{len(found)} elements of {name!r} match {element.label}")
+            if found and value.products[found[0]] is None:
+                raise _Absent(name)
+            if not found and name in causes:
+                raise _Blocked(causes[name])
+            return value.products[found[0]] if found else _MISSING
+
+        return lookup
+
+    def _release(self, element: Element, live: frozenset[str]) -> None:
+        """Let go of what nothing reads of an element any more."""
+        for name, value in self.values.by_name.items():
+            if isinstance(value, Series) and value.root == element.root and name not in live:
+                value.products.pop(element.index, None)
+
+    def _require_elements(self, root: str, record: StageRecord) -> None:
+        """Stop the job when fewer elements are left than its input needs."""
+        model = next(item.model for item in self.env.plan.inputs if item.name == root)
+        minimum = model.minimum or 1
+        left = len(self.values.remaining(root))
+        if left >= minimum or self.stopped is not None:
+            return
+        if record.required and record.status in (Status.FAILED, Status.BLOCKED, Status.CAVEATS):
+            record.status = Status.FAILED
+            total = len(self.values.elements[root])
+            first = next(iter(self.values.dropped[root].values()))
+            record.why = f"{left} of {total} {root!r} left, needs {minimum}; {first}"
+            failures = {call.failure for call in record.elements} - {Failure.NONE}
+            record.failure = next(iter(sorted(failures)), Failure.ERROR)
+            self.stopped = record
+
+    # One call
+
+    def _call(
+        self,
+        step: Step,
+        element: Element | None,
+        lookup: Lookup,
+        driver: Sequence[Element],
+        local: dict[str, Any],
+    ) -> Call:
+        """Gather the arguments of a stage, call it, and put back what it did not use up."""
+        label = element.label if element else ""
+        if self.log is not None:
+            self.log.where = {"stage": step.id, **({"element": label} if label else {})}
+        used: dict[str, str] = {}
+        try:
+            arguments = self._products(step, lookup)
+            arguments |= self._references(step, driver, lookup, used)
+            arguments |= call_parameters(step, self.job.keys)
+        except _Blocked as blocked:
+            return Call(CallRecord(Status.BLOCKED, label, str(blocked), ended=now()))
+        except _Absent as absent:
+            why = f"no product {absent.args[0]!r} for this element"
+            return Call(CallRecord(Status.SKIPPED, label, why, ended=now()))
+        except CsstError as error:
+            record = CallRecord(Status.FAILED, label, str(error), Failure.ERROR, ended=now())
+            return Call(record)
+        if step.signature.generator:
+            stream = generator(self.env.setup.seed, self.job.id, step.id, label)
+            arguments[step.signature.generator] = stream
+        handed = self._hand_over(step, element, arguments, local)
+        call = call_stage(step, arguments, len(driver))
+        call.record.element = label
+        call.record.references = used
+        if not call.record.status.delivered:
+            for name, product in handed.items():
+                self._put_back(name, product, element, local)
+        return call
+
+    def _products(self, step: Step, lookup: Lookup) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        for item in step.signature.inputs:
+            binding = step.bindings[item.name]
+            try:
+                value = lookup(binding.name) if binding.kind == "product" else _MISSING
+            except (_Blocked, _Absent):
+                if not item.optional:
+                    raise
+                value = _MISSING
+            if value is _MISSING and not item.optional:
+                raise _Blocked(self._causes.get(binding.name, f"there is no {binding.name!r}"))
+            if value is _MISSING:
+                value = None
+            elif item.series and not isinstance(value, list):
+                value = [value]
+            arguments[item.name] = value
+        return arguments
+
+    def _references(
+        self, step: Step, driver: Sequence[Element], lookup: Lookup, used: dict[str, str]
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        root = self._observed[step.id]
+        for item in step.signature.references:
+            binding = step.bindings[item.name]
+            if binding.kind != "reference":
+                value = lookup(binding.name)
+                if value is _MISSING and not item.optional:
+                    raise _Blocked(self._causes.get(binding.name, f"there is no {binding.name!r}"))
+                arguments[item.name] = None if value is _MISSING else value
+                used[item.name] = f"product {binding.name}" if value is not _MISSING else NONE
+                continue
+            observed = [e for e in driver if e.root == root] or self.values.remaining(root)
+            choices = {
+                choice.path if choice else None: choice
+                for choice in (
+                    self.chosen.by_element.get((binding.name, root, e.index)) for e in observed
+                )
+            }
+            if len(choices) > 1:
+                names = ", ".join(sorted(p.name if p else NONE for p in choices))
+                raise CsstError(
+                    f"reference {binding.name}: the elements of {root!r} choose different files: "
+                    f"{names}"
+                )
+            choice = next(iter(choices.values()), None)
+            arguments[item.name] = self.env.reference(choice, item.type) if choice else None
+            used[item.name] = choice.path.name if choice else NONE
+        return arguments
+
+    def _hand_over(
+        self, step: Step, element: Element | None, arguments: dict[str, Any], local: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Make what the stage changes in place its own, copying what others still need.
+
+        Returns
+        -------
+        dict
+            The products handed over, by name: nothing else holds them any more.
+        """
+        handed: dict[str, Any] = {}
+        replaced = frozenset(step.outputs.values())
+        needed = step.live_after - replaced
+        for item in step.signature.inputs:
+            if not item.in_place:
+                continue
+            name = step.bindings[item.name].name
+            others = [value for key, value in arguments.items() if key != item.name]
+            others += self._still_needed(element, needed, local)
+            arguments[item.name] = own(arguments[item.name], others)
+            if name not in needed:
+                handed[name] = arguments[item.name]
+                self._forget(name, element, local)
+        return handed
+
+    def _still_needed(
+        self, element: Element | None, needed: frozenset[str], local: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return every product that is read after this call, other elements' included."""
+        others = [*self.env.kept_references()]
+        others += [product for name, product in local.items() if name in needed]
+        for name, value in self.values.by_name.items():
+            if not isinstance(value, Series):
+                if element is not None or name in needed:
+                    others.append(value)
+                continue
+            for index, product in value.products.items():
+                mine = element and value.root == element.root and index == element.index
+                if product is not None and (name in needed if mine or not element else True):
+                    others.append(product)
+        return others
+
+    def _forget(self, name: str, element: Element | None, local: dict[str, Any]) -> None:
+        local.pop(name, None)
+        value = self.values.by_name.get(name)
+        if isinstance(value, Series):
+            if element is not None and value.root == element.root:
+                value.products.pop(element.index, None)
+        elif element is None:
+            self.values.by_name.pop(name, None)
+
+    def _put_back(
+        self, name: str, product: Any, element: Element | None, local: dict[str, Any]
+    ) -> None:
+        if element is None:
+            self.values.by_name[name] = product
+        else:
+            local[name] = product
+
+    # Records
+
+    def _spooled(self, product: Any) -> Any:
+        return None if product is None else self.spool.put(product)
+
+    def _note_missing(self, step: Step, record: StageRecord, present: Mapping[str, Any]) -> None:
+        for name in step.outputs.values():
+            if not record.status.delivered and name not in present:
+                self._causes[name] = _cause(step, record)
+
+    def _stage_record(self, step: Step, call: CallRecord) -> StageRecord:
+        parameters = {
+            name: ParameterRecord(
+                self.job.keys.get(value.value) if value.origin == "job key" else value.value,
+                value.origin,
+            )
+            for name, value in step.parameters.items()
+        }
+        return StageRecord(
+            **{name: getattr(call, name) for name in CallRecord.__slots__},
+            id=step.id,
+            use=step.use,
+            distribution=step.distribution,
+            version=step.version,
+            required=step.required,
+            parameters=parameters,
+        )
+
+
+def _cause(step: Step, record: CallRecord) -> str:
+    """Return who did not deliver, passing on the first cause."""
+    if record.status is Status.BLOCKED:
+        return record.why
+    return f"blocked by {step.id} ({record.status}: {record.why})"
+
+
+def _same(first: Element, second: Element) -> bool:
+    """Return whether two elements, of one input or of two, belong together."""
+    if first.root == second.root:
+        return first.index == second.index
+    return agree(first.keys, second.keys)

@@ -1,0 +1,93 @@
+"""What a job holds while it runs: products, series, and the elements they follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from csstcore.definitions.header import Header
+from csstcore.products.meta import Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of an input: a file, a frame of a file, or several files of one product."""
+
+    root: str
+    """Name of the input."""
+    index: int
+    keys: Mapping[str, Any]
+    header: Header
+    meta: Meta
+    """As read."""
+    source: str
+    """Path of its first file."""
+
+    @property
+    def label(self) -> str:
+        """Short name for records and messages."""
+        return ", ".join(f"{name} {value}" for name, value in self.keys.items()) or str(self.index)
+
+
+@dataclass(slots=True)
+class Series:
+    """Products that follow the elements of an input; None where a stage gave none."""
+
+    root: str
+    products: dict[int, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Values:
+    """All products of a job by name, and which elements are still in it."""
+
+    elements: dict[str, list[Element]] = field(default_factory=dict)
+    """By input; one for an input that is not a series."""
+    by_name: dict[str, Any] = field(default_factory=dict)
+    """A product, or a `Series`."""
+    dropped: dict[str, dict[int, str]] = field(default_factory=dict)
+    """Elements that left, with the reason, by input."""
+
+    def remaining(self, root: str) -> list[Element]:
+        """Return the elements of an input that have not dropped out."""
+        gone = self.dropped.get(root, {})
+        return [element for element in self.elements[root] if element.index not in gone]
+
+    def drop(self, element: Element, why: str) -> None:
+        """Take an element out, with everything made of it."""
+        self.dropped.setdefault(element.root, {})[element.index] = why
+        for value in self.by_name.values():
+            if isinstance(value, Series) and value.root == element.root:
+                value.products.pop(element.index, None)
+
+    def keep_only(self, names: frozenset[str]) -> None:
+        """Let go of every product that nothing reads any more."""
+        for name in [name for name in self.by_name if name not in names]:
+            del self.by_name[name]
+
+    def products(self, names: frozenset[str]) -> Iterator[Any]:
+        """Yield every product among the named ones, elements of series one by one."""
+        for name in names:
+            value = self.by_name.get(name)
+            if isinstance(value, Series):
+                yield from (product for product in value.products.values() if product is not None)
+            elif value is not None:
+                yield value
+
+    def matching(self, series: Series, element: Element) -> list[int]:
+        """Return the elements of a series that belong to an element of another input.
+
+        Elements of one input are matched by themselves, those of two inputs by the keys that
+        both have.
+        """
+        if series.root == element.root:
+            return [element.index] if element.index in series.products else []
+        others = [other for other in self.remaining(series.root) if other.index in series.products]
+        return [other.index for other in others if agree(element.keys, other.keys)]
+
+
+def agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether two elements share keys, and all shared keys have the same value."""
+    shared = first.keys() & second.keys()
+    return bool(shared) and all(first[name] == second[name] for name in shared)

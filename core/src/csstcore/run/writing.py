@@ -1,0 +1,229 @@
+"""Write the outputs of a job: all beside their place first, then renamed together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from csstcore.definitions.checks import CheckResult
+from csstcore.definitions.model import DefinitionModel
+from csstcore.definitions.sources import Sources
+from csstcore.definitions.write import write_product
+from csstcore.errors import FileError
+from csstcore.notes import collecting
+from csstcore.pipeline.plan import PlanOutput
+from csstcore.report import draw_figures, run_checks
+from csstcore.run.call import now
+from csstcore.run.environment import Environment
+from csstcore.run.jobs import Job
+from csstcore.run.reading import note_check
+from csstcore.run.record import CallRecord, FigureRecord, JobRecord, StageRecord
+from csstcore.run.stages import Stages
+from csstcore.run.values import Element, Series, Values, agree
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A file that is written but not yet at its place."""
+
+    output: str
+    definition: str
+    path: Path
+
+
+@dataclass
+class Writer:
+    """Writes the products of one job into a staging folder."""
+
+    env: Environment
+    job: Job
+    values: Values
+    stages: Stages
+    record: JobRecord
+    staging: Path
+    _names: set[str] = field(default_factory=set)
+
+    def write(self) -> list[Staged]:
+        """Write every output there is; why others are absent goes into the record.
+
+        Raises
+        ------
+        FileError
+            If a product does not fit its definition or the disk refuses it.
+        """
+        staged: list[Staged] = []
+        for output in self.env.plan.outputs:
+            found = False
+            for elements, products in self._parts(output):
+                found = True
+                for name in output.definitions:
+                    staged += self._write(output, name, elements, products)
+            if not found:
+                self.record.not_written[output.name] = self._why_absent(output)
+        return staged
+
+    def _parts(self, output: PlanOutput) -> Iterator[tuple[list[Element], list[Any]]]:
+        """Yield what belongs together: one product, or the frames that came from one file."""
+        value = self.values.by_name.get(output.name)
+        if value is None:
+            return
+        if not isinstance(value, Series):
+            yield [], [value]
+            return
+        sources: dict[str, list[Element]] = {}
+        for element in self.values.remaining(value.root):
+            if value.products.get(element.index) is not None:
+                sources.setdefault(element.source, []).append(element)
+        for elements in sources.values():
+            yield elements, [value.products[element.index] for element in elements]
+
+    def _write(
+        self, output: PlanOutput, name: str, elements: list[Element], products: list[Any]
+    ) -> Iterator[Staged]:
+        definition = self.env.definitions.get(name)
+        if any(hdu.split for hdu in definition.hdu):
+            checks = self._quality(output, definition, elements[:1], products[0])
+            yield self._file(output, definition, elements[:1], products, checks)
+            return
+        for index, product in enumerate(products):
+            own = elements[index : index + 1]
+            checks = self._quality(output, definition, own, product)
+            yield self._file(output, definition, own, [product], checks)
+
+    def _file(
+        self,
+        output: PlanOutput,
+        definition: DefinitionModel,
+        elements: list[Element],
+        products: list[Any],
+        checks: dict[str, CheckResult],
+    ) -> Staged:
+        sources = self._sources(elements[0] if elements else None, checks)
+        content = products if len(products) > 1 else products[0]
+        path = write_product(definition, content, sources, self.staging)
+        if path.name in self._names:
+            raise FileError(
+                f"output {output.name!r}: two files of this job would be called {path.name}; "
+                f"the file name of {definition.full_name} needs a field that tells them apart"
+            )
+        self._names.add(path.name)
+        return Staged(output.name, definition.full_name, path)
+
+    def _quality(
+        self,
+        output: PlanOutput,
+        definition: DefinitionModel,
+        elements: list[Element],
+        product: Any,
+    ) -> dict[str, CheckResult]:
+        """Make the checks of written products (QC1), and draw the figures."""
+        label = elements[0].label if elements else ""
+        results = run_checks(definition, product, "written", self.env.registry)
+        for result in results:
+            note_check(self.record, result, "written", output.name, label)
+        if self.env.setup.figures:
+            self._draw(output, definition, elements, product)
+        return {result.id: result for result in results}
+
+    def _draw(
+        self,
+        output: PlanOutput,
+        definition: DefinitionModel,
+        elements: list[Element],
+        product: Any,
+    ) -> None:
+        """Draw the figures of a product into the run folder."""
+        folder = self.env.setup.run_folder / "figures" / self.job.id
+        label = ""
+        if elements:
+            folder, label = folder / str(elements[0].index), elements[0].label
+        with collecting() as notes:
+            paths = draw_figures(definition, product, self.env.registry, folder)
+        self.record.caveats += notes.caveats
+        for path in paths:
+            relative = path.relative_to(self.env.setup.run_folder).as_posix()
+            self.record.figures.append(FigureRecord(path.stem, output.name, relative, label))
+
+    def _sources(self, element: Element | None, checks: dict[str, CheckResult]) -> Sources:
+        """Gather what keywords may take their values from, for one product."""
+        calls = {stage.id: _call_of(stage, element) for stage in self.stages.records}
+        metrics: dict[str, Any] = {}
+        references: dict[str, str] = {}
+        for step in self.env.plan.steps:
+            call = calls[step.id]
+            metrics |= call.metrics
+            for parameter, file in call.references.items():
+                binding = step.bindings[parameter]
+                references[parameter] = file
+                if binding.kind == "reference":
+                    references[binding.name] = file
+        return Sources(
+            headers={
+                name: _matching(elements, element).header
+                for name, elements in self.values.elements.items()
+                if elements
+            },
+            keys={**self.job.keys, **(element.keys if element else {})},
+            statuses={name: call.status for name, call in calls.items()},
+            times={name: call.ended for name, call in calls.items() if call.status.delivered},
+            references=references,
+            metrics=metrics,
+            checks=checks,
+            record={
+                "run": self.env.setup.run,
+                "pipeline": self.env.plan.name,
+                "context": self.env.context,
+                "job": self.job.id,
+                "date": now(),
+            },
+            versions=self.env.versions,
+        )
+
+    def _why_absent(self, output: PlanOutput) -> str:
+        for step, stage in zip(self.env.plan.steps, self.stages.records, strict=True):
+            if output.name in step.outputs.values() and not stage.status.delivered:
+                return f"stage {stage.id} {stage.status}: {stage.why}"
+        return "no stage gave one"
+
+
+def commit(staged: list[Staged], folder: Path) -> list[Path]:
+    """Rename staged files to their place, and remove what an earlier run of the job left.
+
+    The folder belongs to the job alone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for file in staged:
+        path = folder / file.path.name
+        file.path.replace(path)
+        paths.append(path)
+    for old in folder.iterdir():
+        if old not in paths and old.is_file():
+            old.unlink()
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return paths
+
+
+def _call_of(stage: StageRecord, element: Element | None) -> CallRecord:
+    """Return the call on an element, or the stage as a whole."""
+    if element is not None and stage.elements:
+        for call in stage.elements:
+            if call.element == element.label:
+                return call
+    return stage
+
+
+def _matching(elements: list[Element], element: Element | None) -> Element:
+    if element is not None:
+        for other in elements:
+            same = other.root == element.root and other.index == element.index
+            if same or (other.root != element.root and agree(other.keys, element.keys)):
+                return other
+    return elements[0]

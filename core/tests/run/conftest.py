@@ -1,0 +1,164 @@
+"""A small instrument (``lab``), its files, and a run without worker processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from csstcore.plugins.registry import Registry
+from csstcore.run.executor import Outcome, Task
+from csstcore.run.record import JobRecord, load_record
+from csstcore.run.request import JobSummary, Request, Summary
+from csstcore.run.runner import run
+from csstcore.run.worker import execute
+from csstcore.testing.distributions import FakeDistributions
+from csstcore.testing.registries import IsolatedRegistry
+
+LAB = Path(__file__).parent / "lab"
+
+HEAD = """
+[pipeline]
+name = "test"
+summary = "A test"
+group_by = ["obs_id", "detector"]
+[requires]
+csst-lab = ">=0.1"
+"""
+ONE = HEAD + '[inputs]\nimage = { definition = "lab.raw" }\n'
+
+
+@pytest.fixture(scope="session")
+def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the installed distribution ``csst-lab``, for ``sys.path``."""
+    folder = tmp_path_factory.mktemp("installed")
+    texts = {
+        path.relative_to(LAB).as_posix(): path.read_text()
+        for path in LAB.rglob("*")
+        if path.suffix in (".py", ".toml")
+    }
+    FakeDistributions(folder)(
+        "lab", texts.pop("plugin.py"), distribution="csst-lab", files=texts
+    )
+    return folder
+
+
+@pytest.fixture
+def lab(
+    lab_folder: Path, isolated_registry: IsolatedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> Registry:
+    monkeypatch.syspath_prepend(str(lab_folder))
+    return isolated_registry(lab=import_module("csst_lab.plugin"))
+
+
+class InProcess:
+    """Executes jobs in this process."""
+
+    def run(self, setup: str, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        for task in tasks:
+            yield Outcome(task.name, execute(setup, task.payload))
+
+    def kill(self) -> None:
+        pass
+
+
+class Silent:
+    def start(self, total: int, kept: int) -> None:
+        pass
+
+    def ended(self, job: JobSummary) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+def write_raw(folder: Path, obs_id: int, detector: int, value: float = 10.0, **more: Any) -> Path:
+    """Write a raw frame of the lab: 4 x 5 pixels of one value."""
+    shape = more.pop("shape", (4, 5))
+    name, kind = more.pop("name", "RAW"), more.pop("kind", "RAW")
+    primary = fits.PrimaryHDU()
+    primary.header.update({"KIND": kind, "OBSID": str(obs_id), "DETECTOR": detector} | more)
+    data = fits.ImageHDU(np.full(shape, value, np.float32), name="SCI")
+    data.header["BUNIT"] = "adu"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}_{obs_id}_{detector}.fits"
+    fits.HDUList([primary, data]).writeto(path, overwrite=True)
+    return path
+
+
+@dataclass
+class Bench:
+    """Runs pipelines of the lab in a folder of its own."""
+
+    folder: Path
+    registry: Registry
+    last: Summary | None = None
+    raw: Path = field(init=False)
+    output: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.raw, self.output = self.folder / "raw", self.folder / "out"
+
+    def pipeline(self, text: str) -> str:
+        path = self.folder / "test.toml"
+        path.write_text(text)
+        return str(path)
+
+    def request(self, text: str, *paths: Path, **options: Any) -> Request:
+        return Request(self.pipeline(text), paths or (self.raw,), self.output, **options)
+
+    def __call__(self, text: str, *paths: Path, **options: Any) -> dict[str, JobRecord]:
+        """Run a pipeline on the raw files and return the records of the jobs that ran."""
+        request = self.request(text, *paths, **options)
+        self.last = run(request, self.registry, lambda _: InProcess(), Silent())
+        return self.records(self.last)
+
+    def one(self, text: str, *paths: Path, **options: Any) -> JobRecord:
+        """Run a pipeline that has one job and return its record."""
+        (record,) = self(text, *paths, **options).values()
+        return record
+
+    @staticmethod
+    def records(summary: Summary) -> dict[str, JobRecord]:
+        records = [load_record(path) for path in (summary.folder / "jobs").glob("*.json")]
+        return {record.job: record for record in records}
+
+    def product(self, record: JobRecord, name: str = "image") -> fits.HDUList:
+        (file,) = [file for file in record.outputs if file.name == name]
+        return fits.open(self.output / file.path)
+
+    def data(self, record: JobRecord, name: str = "image") -> np.ndarray[Any, Any]:
+        with self.product(record, name) as hdus:
+            return np.array(hdus[1].data)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, lab: Registry) -> Bench:
+    return Bench(tmp_path, lab)
+
+
+@pytest.fixture
+def command(lab_folder: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start ``csstcore`` as users do, with the lab as the only plugin beside the installed."""
+
+    def start(*words: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": str(lab_folder), **(env or {})}
+        return subprocess.Popen(
+            [sys.executable, "-m", "csstcore.cli.main", *map(str, words)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start

@@ -1,0 +1,2 @@
+def bricks(header):
+    return [int(brick) for brick in str(header.get("BRICKS", "")).split()]

@@ -1,0 +1,120 @@
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+
+from csstcore.api import (
+    Image,
+    InPlace,
+    NotApplicable,
+    Reference,
+    Table,
+    UnprocessableData,
+    caveat,
+    metric,
+    replace,
+)
+
+
+def add(image: InPlace[Image], *, value: float = 1.0) -> Image:
+    image.data += np.float32(value)
+    return image
+
+
+def measure(image: Image) -> Annotated[Table, "catalog"]:
+    metric("mean", float(image.data.mean()))
+    return Table(QTable({"flux": image.data.sum(axis=1).astype("f4")}), image.meta)
+
+
+def refuse(image: InPlace[Image], *, below: float = 0.0) -> Image:
+    if image.data.mean() < below:
+        raise UnprocessableData(f"mean is {image.data.mean():.1f}, below {below}")
+    image.data *= np.float32(1)
+    return image
+
+
+def skip(image: Image) -> Annotated[Table, "catalog"]:
+    raise NotApplicable("nothing to measure")
+
+
+def fail(image: Image) -> Annotated[Table, "catalog"]:
+    logging.getLogger("csst_lab").warning("about to fail on %s", image.meta.obs_id)
+    raise ValueError("a bug in the stage")
+
+
+def die(image: Image, *, detector: int) -> Annotated[Table, "catalog"]:
+    if detector == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(image)
+
+
+def warn(image: InPlace[Image]) -> Image:
+    caveat("the sky is cloudy")
+    return image
+
+
+def wait(image: Image, *, seconds: float = 0.2) -> Annotated[Image, "image"]:
+    time.sleep(seconds)
+    return image
+
+
+def noise(image: InPlace[Image], *, rng: np.random.Generator) -> Image:
+    image.data += rng.normal(size=image.data.shape).astype(np.float32)
+    return image
+
+
+def offset(image: InPlace[Image], bias: Reference[Image] | None = None) -> Image:
+    if bias is not None:
+        image.data -= bias.data
+    return image
+
+
+def blur(image: Image) -> Annotated[Image, "blurred"]:
+    """Shares its data with the input."""
+    return replace(image)
+
+
+def relabel(image: Image, background: Image | None = None) -> Annotated[Image, "image"]:
+    metric("has_background", background is not None)
+    return replace(image, unit=u.adu)
+
+
+def combine(images: Sequence[Image]) -> Annotated[Image, "combined"]:
+    metric("images", len(images))
+    return Image(np.mean([image.data for image in images], axis=0), u.adu, meta=images[0].meta)
+
+
+def select(images: Sequence[Image]) -> Annotated[Sequence[Image | None], "images"]:
+    return [image if image.data.mean() > 0 else None for image in images]
+
+
+def pair(image: Image, other: Image) -> Annotated[Table, "catalog"]:
+    difference = float(image.data.mean() - other.data.mean())
+    return Table(QTable({"flux": np.array([difference], "f4")}), image.meta)
+
+
+def name_brick(images: Sequence[Image], *, brick: int) -> Annotated[Table, "merged"]:
+    metric("brick", brick)
+    return Table(QTable({"flux": np.full(len(images), brick, "f4")}), images[0].meta)
+
+
+def wrong(image: Image) -> Annotated[Table, "catalog"]:
+    return image
+
+
+def level(image: Image) -> float:
+    return float(image.data.mean())
+
+
+def preview(image: Image):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().imshow(image.data)
+    return figure
