@@ -14,6 +14,7 @@ from astropy.time import Time
 
 from csstcore.definitions.keywords import WrongValue, allowed
 from csstcore.definitions.model import DefinitionModel, HduModel, KeywordModel
+from csstcore.definitions.names import formatted
 from csstcore.definitions.sources import Sources, look_up
 from csstcore.definitions.units import parse_unit
 from csstcore.definitions.wcs import wcs_cards
@@ -122,7 +123,7 @@ def _fill(where: str, model: KeywordModel) -> Any:
 
 def _plain(model: KeywordModel, value: Any) -> Any:
     """Return a value as FITS holds it; None for what is not finite."""
-    if isinstance(value, Time):
+    if isinstance(value, Time) and model.format is None:
         return value.utc.isot.removesuffix(".000") if model.type == "str" else float(value.utc.mjd)
     if isinstance(value, u.Quantity):
         value = value.value if model.unit is None else value.to_value(parse_unit(model.unit))
@@ -132,12 +133,16 @@ def _plain(model: KeywordModel, value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if model.type == "float" and model.from_unit is not None and model.unit is not None:
+        return float(parse_unit(model.from_unit).to(parse_unit(model.unit), float(value)))
     if model.type == "float":
         return float(value)
     if model.type == "int":
         return int(value)
     if model.type == "bool":
         return bool(value)
+    if model.format is not None:
+        value = formatted(value, model.format)
     return str(value).encode("ascii", "replace").decode().strip()
 
 

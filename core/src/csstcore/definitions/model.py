@@ -152,7 +152,9 @@ class KeywordModel(Strict):
     choices: tuple[Scalar, ...] = ()
     fill: Scalar | None = None
     source: Origins = Field((), alias="from")
+    from_unit: Unit | None = None
     value: Scalar | None = None
+    format: str | None = None
     count: int | None = Field(None, gt=0)
     first: int = 1
     proposed: bool = False
@@ -180,6 +182,15 @@ class KeywordModel(Strict):
         return self.fill if self.fill is not None else DEFAULT_FILL[self.type]
 
     @model_validator(mode="after")
+    def _units_convert(self) -> KeywordModel:
+        if self.from_unit is not None and not (
+            self.unit is not None
+            and parse_unit(self.from_unit).is_equivalent(parse_unit(self.unit))
+        ):
+            raise ValueError(f"from_unit {self.from_unit!r} does not convert into {self.unit!r}")
+        return self
+
+    @model_validator(mode="after")
     def _one_origin(self) -> KeywordModel:
         if self.source and self.value is not None:
             raise ValueError("has both `from` and `value`; keep one")
@@ -187,7 +198,12 @@ class KeywordModel(Strict):
 
 
 class ColumnModel(Strict):
-    """One column of a table, or `repeat` columns made of one column with two axes."""
+    """One column of a table, or `repeat` columns made of one column with two axes.
+
+    `from` names the product's column; ``column[2]`` takes a part of one with two axes,
+    ``meta.FIELD`` repeats a core field, ``row.number`` counts from 1. These three are only
+    for writing: such columns are read under their own name.
+    """
 
     name: str
     source: str | None = Field(None, alias="from")
@@ -203,6 +219,8 @@ class ColumnModel(Strict):
     @property
     def product_name(self) -> str:
         """Name of the product's column."""
+        if self.source is not None and not self.source.isidentifier():
+            return self.name
         return self.source or self.name.replace("{n}", "").rstrip("_")
 
     @property
@@ -385,7 +403,7 @@ class DefinitionModel(Strict):
             if name not in META_FIELDS
         ]
         problems += [
-            f"[keys] {name} is a Meta field already" for name in self.keys if name in META_FIELDS
+            f"[keys] {name} is given in [meta] already" for name in self.keys if name in self.meta
         ]
         problems += [
             f"[[hdu]] {name} is given {count} times"

@@ -79,7 +79,7 @@ def _field_text(definition: DefinitionModel, name: str, field: FieldModel, value
         origin = f" from {' or '.join(field.source)}" if field.source else ""
         raise FileError(f"{where}: no value{origin}; expected one matching {field.pattern}")
     try:
-        text = _text(value, field.format)
+        text = formatted(value, field.format)
     except (ValueError, TypeError) as cause:
         raise FileError(f"{where}: {value!r} cannot be written as {field.format!r}") from cause
     if re.fullmatch(field.pattern, text) is None or _SAFE.fullmatch(text) is None:
@@ -87,8 +87,12 @@ def _field_text(definition: DefinitionModel, name: str, field: FieldModel, value
     return text
 
 
-def _text(value: Any, form: str | None) -> str:
-    if form is None:
+def formatted(value: Any, form: str | None) -> str:
+    """Return a value as text, by a time format (with ``%``) or a Python format.
+
+    Text that has the format already (from a file name) stays as it is.
+    """
+    if form is None or (isinstance(value, str) and "%" in form):
         return str(value)
     if "%" in form:
         return str(value.strftime(form))

@@ -64,7 +64,7 @@ def _look_up(origin: str, sources: Sources, meta: Meta, kind: str) -> Any:
     if group == "status":
         return _status(sources.statuses.get(name), kind)
     if group == "check":
-        return _check(sources.checks.get(name), kind)
+        return _check([sources.checks.get(part) for part in name.split("+")], kind)
     if group == "field":
         header = next(iter(sources.headers.values()), None)
         return None if header is None else header.fields.get(name)
@@ -96,8 +96,12 @@ def _status(status: str | None, kind: str) -> Any:
     return 1 if status == "failed" else None
 
 
-def _check(result: CheckResult | None, kind: str) -> Any:
-    """Return the number of a check, or as a whole number 0 within its limits, 1 outside."""
-    if result is None or result.value is None:
+def _check(results: list[CheckResult | None], kind: str) -> Any:
+    """Return the number of a check, or as a whole number 0 within its limits, 1 outside.
+
+    Of several checks (``check.A+B``), 0 if all that were made are within their limits.
+    """
+    made = [result for result in results if result is not None and result.value is not None]
+    if not made:
         return None
-    return int(not result.ok) if kind == "int" else result.value
+    return int(not all(result.ok for result in made)) if kind == "int" else made[0].value

@@ -12,6 +12,8 @@ from astropy.wcs import WCS
 
 _FILL: Final = -9999
 _PV: Final = re.compile(r"PV\d+_\d+$")
+_SIP: Final = re.compile(r"(A|B|AP|BP)_(ORDER|\d_\d)$")
+_LAST_TERM: Final = 6
 _WCS_KEY: Final = re.compile(
     r"WCSAXES$|WCSNAME$|(CTYPE|CRPIX|CRVAL|CUNIT|CDELT|CROTA)\d$|(CD|PC)\d_\d$|PV\d+_\d+$"
     r"|(A|B|AP|BP)_(ORDER|\d_\d)$|LONPOLE$|LATPOLE$|RADESYS$|RADECSYS$|EQUINOX$"
@@ -21,8 +23,8 @@ _WCS_KEY: Final = re.compile(
 def read_wcs(values: Mapping[str, Any]) -> WCS | None:
     """Return the celestial WCS of a header, or None if it has none.
 
-    Polynomial terms are left out where they are fill values or where the projection does
-    not use them: a failed position module writes ``PVi_j = -9999`` beside ``RA---TAN``.
+    Polynomial terms that are fill values are left out: a failed position module writes
+    ``PVi_j = -9999`` beside ``RA---TAN``, which wcslib would use as a distortion.
 
     Raises
     ------
@@ -32,14 +34,10 @@ def read_wcs(values: Mapping[str, Any]) -> WCS | None:
     first, second = str(values.get("CTYPE1", "")), str(values.get("CTYPE2", ""))
     if not (first and second):
         return None
-    polynomial = first.endswith("TPV")
     header = fits.Header()
     for keyword, value in values.items():
-        if not _WCS_KEY.match(keyword) or (
-            _PV.match(keyword) and (not polynomial or value == _FILL)
-        ):
-            continue
-        header["RADESYS" if keyword == "RADECSYS" else keyword] = value
+        if _WCS_KEY.match(keyword) and not (_PV.match(keyword) and value == _FILL):
+            header["RADESYS" if keyword == "RADECSYS" else keyword] = value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on repaired cards
         try:
@@ -51,33 +49,34 @@ def read_wcs(values: Mapping[str, Any]) -> WCS | None:
 
 
 def wcs_cards(wcs: WCS) -> dict[str, tuple[Any, str]]:
-    """Return the cards of a WCS: keyword to value and comment."""
-    cards: dict[str, tuple[Any, str]] = {}
-    w = wcs.wcs
+    """Return the cards of a WCS: keyword to value and comment.
+
+    A TPV solution has the documented terms PVi_0 to PVi_6 at least.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on what other header forms cannot hold
+        header = wcs.to_header(relax=True)
     matrix = wcs.pixel_scale_matrix
+    cards: dict[str, tuple[Any, str]] = {}
     for i in (1, 2):
-        cards[f"CTYPE{i}"] = (str(w.ctype[i - 1]), "axis type and projection")
+        cards[f"CTYPE{i}"] = (str(header[f"CTYPE{i}"]), "axis type and projection")
     for i in (1, 2):
-        cards[f"CRPIX{i}"] = (float(w.crpix[i - 1]), "[pixel] reference pixel")
+        cards[f"CRPIX{i}"] = (float(wcs.wcs.crpix[i - 1]), "[pixel] reference pixel")
     for i in (1, 2):
-        cards[f"CRVAL{i}"] = (float(w.crval[i - 1]), "[deg] coordinate of the reference pixel")
+        cards[f"CRVAL{i}"] = (float(wcs.wcs.crval[i - 1]), "[deg] reference coordinate")
     for i in (1, 2):
-        cards[f"CUNIT{i}"] = (str(w.cunit[i - 1]) or "deg", "unit of the coordinate")
+        cards[f"CUNIT{i}"] = ("deg", "unit of the coordinate")
     for i in (1, 2):
         for j in (1, 2):
             cards[f"CD{i}_{j}"] = (float(matrix[i - 1, j - 1]), "[deg/pixel] rotation and scale")
-    if str(w.radesys):
-        cards["RADESYS"] = (str(w.radesys), "celestial reference system")
-    for axis, number, value in w.get_pv():
-        if str(w.ctype[0]).endswith("TPV"):
-            cards[f"PV{axis}_{number}"] = (float(value), "distortion polynomial")
-    if wcs.sip is not None:
-        for keyword, value in wcs.to_header(relax=True).items():
-            if re.match(r"(A|B|AP|BP)_(ORDER|\d_\d)$", keyword):
-                cards[keyword] = (value, "distortion polynomial (SIP)")
+    cards["RADESYS"] = (str(wcs.wcs.radesys) or "ICRS", "celestial reference system")
+    if str(header["CTYPE1"]).endswith("TPV"):
+        terms = [int(keyword[4:]) for keyword in header if _PV.match(keyword)]
+        for i in (1, 2):
+            for term in range(max([_LAST_TERM, *terms]) + 1):
+                value = float(header.get(f"PV{i}_{term}", term == 1))
+                cards[f"PV{i}_{term}"] = (value, "distortion polynomial")
+    for keyword in header:
+        if _SIP.match(keyword):
+            cards[keyword] = (header[keyword], "distortion polynomial (SIP)")
     return cards
-
-
-def is_wcs_keyword(keyword: str) -> bool:
-    """Return whether a keyword belongs to the celestial WCS."""
-    return _WCS_KEY.match(keyword) is not None

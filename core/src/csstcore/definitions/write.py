@@ -127,7 +127,7 @@ def _write_units(stream: IO[bytes], writing: Writing, products: list[Any]) -> No
             if hdu.is_table and planes:
                 cards = fits.Header()
                 add_cards(cards, writing, hdu)
-                stream.write(table_bytes(hdu, planes[0], cards))
+                stream.write(table_bytes(hdu, planes[0], writing.meta, cards))
             else:
                 _write_image(stream, writing, hdu, products, planes)
         except ValueError as wrong:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from astropy.io import fits
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 from csstcore.definitions.fitsfile import BLOCK
 from csstcore.definitions.model import ColumnModel, HduModel
 from csstcore.definitions.units import parse_unit
+from csstcore.products.meta import Meta, plain_value
+
+_PART: Final = re.compile(r"(\w+)\[(\d+)\]")
 
 
-def table_bytes(hdu: HduModel, table: QTable, cards: fits.Header) -> bytes:
+def table_bytes(hdu: HduModel, table: QTable, meta: Meta, cards: fits.Header) -> bytes:
     """Return the complete unit: header with checksums, data and padding.
 
     Declared columns are written in the declared order; the table's other columns are left
@@ -29,6 +33,8 @@ def table_bytes(hdu: HduModel, table: QTable, cards: fits.Header) -> bytes:
         The declared unit.
     table
         The rows.
+    meta
+        Of the product.
     cards
         Keywords to add to the header.
 
@@ -40,7 +46,7 @@ def table_bytes(hdu: HduModel, table: QTable, cards: fits.Header) -> bytes:
     columns: list[fits.Column] = []
     comments: dict[str, str] = {}
     for model in hdu.column or [_undeclared(table, name) for name in table.colnames]:
-        values = _values(model, table)
+        values = _values(model, table, meta)
         if values is None:
             continue
         for number, name in enumerate(model.names):
@@ -71,20 +77,34 @@ def _undeclared(table: QTable, name: str) -> ColumnModel:
     )
 
 
-def _values(model: ColumnModel, table: QTable) -> NDArray[Any] | None:
+def _origin(model: ColumnModel, table: QTable, meta: Meta) -> Any:
+    """Return what a column is made of, or None."""
+    source = model.source or model.product_name
+    part = _PART.fullmatch(source)
+    if part is not None and part[1] in table.colnames:
+        return table[part[1]][:, int(part[2])]
+    if source.startswith("meta."):
+        value = plain_value(meta, source.removeprefix("meta."))
+        return None if value is None else np.full(len(table), value)
+    if source == "row.number":
+        return np.arange(1, len(table) + 1)
+    return table[source] if source in table.colnames else None
+
+
+def _values(model: ColumnModel, table: QTable, meta: Meta) -> NDArray[Any] | None:
     """Return the values of a column in the file's type and unit; None to leave it out."""
     dtype = np.dtype(model.dtype)
-    if model.product_name not in table.colnames:
+    column = _origin(model, table, meta)
+    if column is None:
         if not model.required:
             return None
         if model.fill is None:
             raise ValueError(
-                f"column {model.name}: the table has no {model.product_name!r}, and the "
-                "definition gives no fill"
+                f"column {model.name}: the table has no {model.source or model.product_name!r}, "
+                "and the definition gives no fill"
             )
         shape = (len(table),) if model.repeat is None else (len(table), model.repeat)
         return np.full(shape, model.fill, _text_type(dtype, str(model.fill)))
-    column = table[model.product_name]
     mask = getattr(column, "mask", None)
     if isinstance(column, Quantity) and model.unit is not None:
         try:
