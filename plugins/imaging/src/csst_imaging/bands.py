@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from csstcore.api import Image, UnprocessableData
 
-CORE_ROWS = 2048
-MARGIN_ROWS = 256
+CORE_ROWS = 1536
+MARGIN_ROWS = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.special import gammaln
 
 Points: TypeAlias = NDArray[np.float64]
 """Shape (points, 2), pixel."""
@@ -17,18 +19,19 @@ Pairs: TypeAlias = NDArray[np.intp]
 
 CELL_PIXEL = 30.0
 ROTATION_STEP_DEGREE = 0.2
-SCALE_STEP = 0.004
-SCALE_REACH = 0.024
-SIGNIFICANCE = 5.0
+SCALES = 1.0 + 0.004 * np.arange(-6, 7)
+LOG_CHANCE = -14.0
+FREE_PAIRS = 4
+"""Pairs that a map can be bent to by chance."""
 LIST_SIZES = (60, 150, 400, 1000)
 TOLERANCES_PIXEL = (70.0, 45.0, 30.0, 20.0, 12.0, 8.0)
 ORDER_PAIRS = {1: 0, 2: 14, 3: 40}
 """Pairs from which a polynomial of this order refines the map."""
 
 
-def match_shifted(
+def propose_matches(
     first: Points, second: Points, shift_pixel: float, rotation_degree: float
-) -> Pairs | None:
+) -> Iterator[Pairs]:
     """Match the bright points of two lists without knowing shift and rotation.
 
     Offsets of all pairs are counted in cells over the range of shifts, for a grid of
@@ -44,21 +47,20 @@ def match_shifted(
     rotation_degree
         Largest rotation.
 
-    Returns
-    -------
-    Pairs or None
-        None if no shift stands out.
+    Yields
+    ------
+    Pairs
+        Matches that are hardly by chance, from lists of growing length; with few points the
+        first can still be wrong.
     """
     for size in LIST_SIZES:
         few, many = first[:size], second[:size]
         start = best_shift(few, many, shift_pixel, rotation_degree)
-        if start is not None:
-            pairs = refine(few, many, start)
-            if pairs is not None:
-                return pairs
+        pairs = None if start is None else refine(few, many, start)
+        if pairs is not None and is_significant(pairs, many):
+            yield pairs
         if size >= max(len(first), len(second)):
-            break
-    return None
+            return
 
 
 def best_shift(
@@ -68,28 +70,37 @@ def best_shift(
     if len(first) < 4 or len(second) < 4:
         return None
     centre = second.mean(axis=0)
-    rotations = np.radians(
-        np.arange(-rotation_degree - 0.2, rotation_degree + 0.21, ROTATION_STEP_DEGREE)
-    )
-    scales = 1.0 + np.arange(-SCALE_REACH, SCALE_REACH + 1e-9, SCALE_STEP)
-    best, best_excess, best_map = 0.0, 0.0, None
+    steps = int(np.ceil(rotation_degree / ROTATION_STEP_DEGREE)) + 1
+    rotations = np.radians(np.arange(-steps, steps + 1) * ROTATION_STEP_DEGREE)
+    best, best_map = 0.0, None
     for rotation in rotations:
-        turn = np.array(
-            [[np.cos(rotation), np.sin(rotation)], [-np.sin(rotation), np.cos(rotation)]]
-        )
-        for scale in scales:
-            linear = scale * turn
+        cosine, sine = np.cos(rotation), np.sin(rotation)
+        for scale in SCALES:
+            linear = scale * np.array([[cosine, sine], [-sine, cosine]])
             count, mean, dx, dy = count_offsets(
                 (first - centre) @ linear, second - centre, shift_pixel, CELL_PIXEL
             )
-            excess = (count - mean) / np.sqrt(mean + 1.0)
-            if excess > best_excess:
-                best, best_excess = count, excess
+            surprise = log_chance(count, mean)
+            if surprise < best:
+                best = surprise
                 best_map = np.vstack([centre - centre @ linear + [dx, dy], linear])
-    needed = 5 if min(len(first), len(second)) < 30 else 8
-    if best_excess < SIGNIFICANCE or best < needed:
-        return None
     return best_map
+
+
+def log_chance(count: float, mean: float) -> float:
+    """Return the natural logarithm of the Poisson probability of a count above its mean."""
+    if count <= mean:
+        return 0.0
+    return float(count * np.log(mean) - mean - gammaln(count + 1.0))
+
+
+def is_significant(pairs: Pairs, second: Points) -> bool:
+    """Return whether so many pairs are beyond chance, the freedom of the map allowed for."""
+    low, high = second.min(axis=0), second.max(axis=0)
+    density = len(second) / max(float(np.prod(high - low)), 1.0)
+    tried = pairs[:, 0].max() + 1
+    mean = max(tried * density * np.pi * TOLERANCES_PIXEL[-1] ** 2, 1e-3)
+    return log_chance(len(pairs) - FREE_PAIRS, mean) < LOG_CHANCE
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,18 +15,21 @@ from pydantic import Field
 
 from csst_imaging.columns import values
 from csst_imaging.epoch import Stars, stars_at
-from csst_imaging.matching import Pairs, match_shifted, mutual
+from csst_imaging.matching import Pairs, mutual, propose_matches
 from csst_imaging.tpv import fit_tpv, project, tangent_wcs
 from csstcore.api import Image, Reference, Table, UnprocessableData, Wcs, caveat, metric
 
 MIN_STARS = 10
 """The documented minimum of matched stars."""
 
-STARS_FOR_ORDER = {1: 0, 2: 12, 3: 30}
-"""Matched stars from which an order is fitted: two and more equations an unknown."""
+STARS_FOR_ORDER = {1: 0, 2: 10, 3: 20}
+"""Matched stars from which an order is fitted: two equations an unknown."""
 
-UNUSABLE_FLAGS = 4 | 8
-"""Saturated sources and sources cut by an edge do not enter the fit."""
+SATURATED, TRUNCATED = 4, 8
+"""SExtractor's FLAGS bits; sources cut by an edge do not enter the fit."""
+
+SATURATED_ERROR_PIXEL = 0.5
+"""Centroid error of saturated stars: they help only where there is nothing better."""
 
 FLOOR_PIXEL = 0.01
 """Centroid error that remains at any signal (pixel phase, shape of the PSF)."""
@@ -83,7 +87,7 @@ def solve_position(
     distortion_pixel
         Largest displacement by distortion that the first solution does not have.
     order
-        Order of the polynomial; less with fewer than 30 stars.
+        Order of the polynomial; less with fewer than 20 stars.
 
     Returns
     -------
@@ -112,13 +116,14 @@ def solve_position(
             f"{len(nearby)} reference stars and {len(spots.pixel)} sources; "
             f"expected at least {MIN_STARS} of each"
         )
-    pairs = match_shifted(spots.pixel, seen, reach, rotation_degree)
-    if pairs is None:
+    solution = solve_matches(
+        spots, nearby, propose_matches(spots.pixel, seen, reach, rotation_degree), first, at, order
+    )
+    if solution is None:
         raise UnprocessableData(
-            f"the pattern of {len(spots.pixel)} sources is not found among {len(nearby)} "
-            f"reference stars within {shift_arcsec:g} arcsec and {rotation_degree:g} deg"
+            f"fewer than {MIN_STARS} of {len(spots.pixel)} sources and {len(nearby)} reference "
+            f"stars match within {shift_arcsec:g} arcsec and {rotation_degree:g} deg"
         )
-    solution = fit_iteratively(spots, nearby, pairs, first, at, order, image.shape)
     report_offset(solution, first, at)
     return Wcs(solution, meta=image.meta)
 
@@ -153,23 +158,43 @@ def select_spots(sources: Table) -> Spots:
     good = np.isfinite(x + y + flux) & (flux > 0)
     order = np.flatnonzero(good)[np.argsort(-flux[good], kind="stable")]
     usable = np.isfinite(error).all(axis=0)
-    usable &= (np.asarray(table["flags"]) & UNUSABLE_FLAGS) == 0
+    flags = np.asarray(table["flags"])
+    usable &= (flags & TRUNCATED) == 0
+    error = np.where(flags & SATURATED, np.hypot(error, SATURATED_ERROR_PIXEL), error)
     usable &= np.asarray(table["converged"])
     return Spots(np.stack([x, y], axis=-1)[order], error[:, order], usable[order])
 
 
-def fit_iteratively(
+def solve_matches(
     spots: Spots,
     stars: Stars,
-    pairs: Pairs,
+    proposals: Iterable[Pairs],
     first: WCS,
     at: NDArray[np.float64],
     order: int,
-    shape: tuple[int, int],
-) -> WCS:
-    """Fit, match again under the better map, and so on; raise when too few stars remain."""
+) -> WCS | None:
+    """Return the solution of the first proposed match that holds for the whole lists."""
     ra, dec = first.all_pix2world([at], 1)[0]
-    wcs = tangent_wcs((at[0], at[1]), ra, dec, first.pixel_scale_matrix)
+    for proposal in proposals:
+        wcs = tangent_wcs((at[0], at[1]), ra, dec, first.pixel_scale_matrix)
+        wcs, pairs = fit_iteratively(spots, stars, proposal, wcs, order)
+        if len(pairs) < MIN_STARS:
+            continue
+        wcs, keep = fit_clipped(spots, stars, pairs, wcs, order)
+        report_residuals(wcs, spots, stars, pairs[keep])
+        used = usable_order(int(np.count_nonzero(keep)), order)
+        metric("polynomial_order", used)
+        if used < order:
+            caveat(f"{len(pairs)} stars: polynomial of order {used} instead of {order}")
+        return wcs
+    return None
+
+
+def fit_iteratively(
+    spots: Spots, stars: Stars, pairs: Pairs, wcs: WCS, order: int
+) -> tuple[WCS, Pairs]:
+    """Fit, match more under the better map, and so on; no pairs if that goes wrong."""
+    tolerance, density = 0.0, 0.0
     for tolerance, number in SCHEDULE:
         wcs, _ = fit_clipped(spots, stars, pairs, wcs, order)
         few = slice(0, number)
@@ -177,22 +202,10 @@ def fit_iteratively(
         pairs = mutual(seen, expected, tolerance)
         pairs = pairs[spots.usable[pairs[:, 0]]]
         if len(pairs) < MIN_STARS:
-            break
-    tolerance = SCHEDULE[-1][0]
-    chance = len(stars) * len(spots.pixel) * np.pi * tolerance**2 / (shape[0] * shape[1])
-    expected_number = min(chance, 0.5 * len(stars))
-    if len(pairs) < MIN_STARS or len(pairs) < 2.0 * expected_number:
-        raise UnprocessableData(
-            f"{len(pairs)} unsaturated stars match within {tolerance:g} pixels; expected at "
-            f"least {MIN_STARS} ({chance:.1f} would by chance)"
-        )
-    wcs, keep = fit_clipped(spots, stars, pairs, wcs, order)
-    report_residuals(wcs, spots, stars, pairs[keep])
-    used = usable_order(int(np.count_nonzero(keep)), order)
-    metric("polynomial_order", used)
-    if used < order:
-        caveat(f"{len(pairs)} stars: polynomial of order {used} instead of {order}")
-    return wcs
+            return wcs, pairs
+        density = len(seen) / float(np.prod(np.ptp(seen, axis=0)))
+    by_chance = -np.expm1(-density * np.pi * tolerance**2) * len(stars)
+    return wcs, pairs if len(pairs) > 2.0 * by_chance else pairs[:0]
 
 
 def usable_order(matched: int, order: int) -> int:
@@ -247,14 +260,20 @@ def fit_clipped(
 
 
 def report_residuals(wcs: WCS, spots: Spots, stars: Stars, pairs: Pairs) -> None:
-    """Keep number and scatter of the matched stars, as metrics and as CRDER."""
+    """Keep number and scatter of the matched stars, as metrics and as CRDER.
+
+    The scatter is that of the unsaturated stars, if there are any.
+    """
+    metric("matched_stars", len(pairs))
+    sharp = spots.error[:, pairs[:, 0]].max(axis=0) < SATURATED_ERROR_PIXEL
+    if sharp.any():
+        pairs = pairs[sharp]
     ra, dec = wcs.wcs_pix2world(*spots.pixel[pairs[:, 0]].T, 1)
     matched = stars[pairs[:, 1]]
     turn = (ra - matched.ra_deg + 180.0) % 360.0 - 180.0
     rms_ra = float(np.sqrt(np.mean((turn * np.cos(np.radians(dec))) ** 2)))
     rms_dec = float(np.sqrt(np.mean((dec - matched.dec_deg) ** 2)))
     wcs.wcs.crder = [rms_ra, rms_dec]
-    metric("matched_stars", len(pairs))
     metric("rms_right_ascension_mas", rms_ra * 3.6e6)
     metric("rms_declination_mas", rms_dec * 3.6e6)
 

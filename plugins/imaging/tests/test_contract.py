@@ -1,0 +1,68 @@
+"""The contract that every plugin keeps."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from astropy.time import Time
+
+from csst_imaging.stages.background import estimate_background
+from csst_imaging.stages.detection import detect_sources
+from csst_imaging.tpv import tangent_wcs
+from csstcore.api import Image, Meta, Table, Wcs
+from csstcore.testing.contract import *  # noqa: F403
+
+PLUGIN = "imaging"
+SIZE = 256
+
+
+def examples():
+    """A call of every stage on a grid of Gaussian stars."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    data = rng.normal(20.0, 5.0, (SIZE, SIZE))
+    steps = range(20, 240, 40)
+    places = [(r + 3 * np.sin(c), c + 3 * np.sin(r)) for r in steps for c in steps]
+    for number, (row, column) in enumerate(places):
+        data += (2000 + 100 * number) * np.exp(-0.5 * ((x - column) ** 2 + (y - row) ** 2))
+    wcs = tangent_wcs((128.0, 128.0), 150.0, 30.0, np.diag([-2e-5, 2e-5]))
+    image = Image(
+        data.astype(np.float32),
+        unit=u.electron,
+        variance=np.full((SIZE, SIZE), 25.0, np.float32),
+        flags=np.zeros((SIZE, SIZE), np.uint16),
+        wcs=wcs,
+        meta=Meta(time=Time("2028-01-01")),
+    )
+    background = estimate_background(image)
+    sources = detect_sources(image, background)
+    row, column = np.array(places).T
+    ra, dec = wcs.wcs_pix2world(column + 1, row + 1, 1)
+    n = len(ra)
+    zero = np.zeros(n)
+    stars = QTable(
+        {
+            "ra": ra * u.deg,
+            "dec": dec * u.deg,
+            "ra_error": (zero + 0.1) * u.mas,
+            "dec_error": (zero + 0.1) * u.mas,
+            "pmra": zero * u.mas / u.yr,
+            "pmdec": zero * u.mas / u.yr,
+            "pmra_error": zero * u.mas / u.yr,
+            "pmdec_error": zero * u.mas / u.yr,
+            "parallax": zero * u.mas,
+            "g_mag": (18.0 - np.arange(n) * 0.02) * u.mag,
+            "epoch": np.full(n, 2016.0) * u.yr,
+        }
+    )
+    return {
+        "estimate_background": ((image,), {}),
+        "detect_sources": ((image, background), {}),
+        "solve_position": (
+            (image, sources, Table(stars)),
+            {"shift_arcsec": 2.0, "distortion_pixel": 5.0},
+        ),
+        "set_wcs": ((image, Wcs(wcs)), {}),
+        "measure_photometry": ((image, sources, background, Wcs(wcs)), {}),
+    }
