@@ -13,10 +13,11 @@ STEP = 7
 
 def _sample(image: Image) -> NDArray[np.float64]:
     """Return a sample of the unflagged pixels (empty if there is none)."""
-    sample = np.asarray(image.data[::STEP, ::STEP], np.float64)
-    if image.flags is None:
-        return sample[np.isfinite(sample)]
-    return sample[np.isfinite(sample) & (image.flags[::STEP, ::STEP] == 0)]
+    sample: NDArray[np.float64] = np.asarray(image.data[::STEP, ::STEP], np.float64)
+    good = np.isfinite(sample)
+    if image.flags is not None:
+        good &= image.flags[::STEP, ::STEP] == 0
+    return np.asarray(sample[good])
 
 
 def level(image: Image) -> float:

@@ -20,6 +20,8 @@ class Channel:
     """Active pixels in the raw frame (rows, columns)."""
     overscan: tuple[slice, slice]
     """Serial overscan beside the active rows in the raw frame; empty if there is none."""
+    leftwards: bool
+    """Whether the overscan lies to the left of the active columns (amplifier at the right)."""
     raw_overscan_rows: tuple[slice, slice]
     """Parallel overscan over the active columns in the raw frame; empty if there is none."""
     active: tuple[slice, slice]
@@ -114,6 +116,7 @@ class Readout:
         columns = slice(x_active, x_active + self.channel_columns)
         return Channel(
             index=index,
+            leftwards=corner.endswith("right"),
             raw=(rows, columns),
             overscan=(rows, slice(x_overscan, x_overscan + self.overscan_columns)),
             raw_overscan_rows=(slice(y_overscan, y_overscan + self.overscan_rows), columns),

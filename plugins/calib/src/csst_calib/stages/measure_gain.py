@@ -18,6 +18,8 @@ from csstcore.api import Image, Reference, Table, UnprocessableData, caveat, met
 
 CLIP_SIGMA = 5.0
 LEVELS_FOR_SLOPE = 3
+LEVEL_RATIO = 2.0
+"""Ratio of the highest to the lowest level from which a slope can be told from a level."""
 
 
 def measure_gain(
@@ -29,7 +31,8 @@ def measure_gain(
     2001, Scientific Charge-Coupled Devices, chapter 2). The read noise comes from pairs of
     bias frames; for flats of mean m and variance v, ``(v - read_variance) / m = 1/g + q m``:
     the slope q takes up the correlation of bright pixels (brighter-fatter) and is fitted
-    from three levels on. Frames of a pair have the same exposure time and follow each other.
+    if there are three levels or more over a factor of two. Frames of a pair have the same
+    exposure time and follow each other.
 
     Parameters
     ----------
@@ -61,7 +64,9 @@ def measure_gain(
             f"there are {len(flats)} flat and {len(biases)} bias frames; expected at least two "
             "of one exposure time of each"
         )
-    rows = [_measure(channel, flat_pairs, bias_pairs) for channel in readout]
+    measured = [_measure(channel, flat_pairs, bias_pairs) for channel in readout]
+    rows = [row for row, _ in measured]
+    sloped = all(slope for _, slope in measured)
     table = QTable()
     table["channel"] = np.arange(1, readout.channels + 1, dtype=np.int32)
     columns = zip(*rows, strict=True)
@@ -71,9 +76,10 @@ def measure_gain(
         table[name] = u.Quantity(values, unit)
     metric("median_gain", float(np.median(table["gain"].value)))
     metric("median_read_noise", float(np.median(table["read_noise"].value)))
-    if len({_seconds(first) for first, _ in flat_pairs}) < LEVELS_FOR_SLOPE:
+    if not sloped:
         caveat(
-            f"fewer than {LEVELS_FOR_SLOPE} flat levels: the brighter-fatter slope is taken as 0"
+            f"the flats have fewer than {LEVELS_FOR_SLOPE} levels over a factor of "
+            f"{LEVEL_RATIO:g}: the brighter-fatter slope is taken as 0"
         )
     return Table(table, common_meta([image.meta for image in flats]))
 
@@ -100,8 +106,8 @@ def _measure(
     channel: Channel,
     flat_pairs: Sequence[tuple[Image, Image]],
     bias_pairs: Sequence[tuple[Image, Image]],
-) -> tuple[float, float, float, float]:
-    """Return gain, its error, read noise and its error (electron) of a channel."""
+) -> tuple[tuple[float, float, float, float], bool]:
+    """Return gain, its error, read noise and its error (electron); whether a slope was fitted."""
     dark = [_noise(*pair, channel, scaled=False) for pair in bias_pairs]
     level = float(np.mean([mean for mean, _, _ in dark]))
     read_variance = float(np.mean([variance for _, variance, _ in dark]))
@@ -116,11 +122,12 @@ def _measure(
             f"adu and variances {variance.round(1).tolist()} adu^2, the bias frames "
             f"{read_variance:.1f} adu^2; expected photon noise above the bias"
         )
-    inverse, error = _intercept(mean, ratio, sigma)
+    sloped = len(mean) >= LEVELS_FOR_SLOPE and bool(mean.max() >= LEVEL_RATIO * mean.min())
+    inverse, error = _intercept(mean, ratio, sigma, sloped=sloped)
     gain = 1 / inverse
     read_noise = gain * np.sqrt(read_variance)
     relative = np.hypot(error / inverse, 0.5 * read_error / read_variance)
-    return gain, gain * error / inverse, read_noise, read_noise * relative
+    return (gain, gain * error / inverse, read_noise, read_noise * relative), sloped
 
 
 def _noise(
@@ -149,11 +156,14 @@ def _clipped(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _intercept(
-    mean: NDArray[np.float64], ratio: NDArray[np.float64], sigma: NDArray[np.float64]
+    mean: NDArray[np.float64],
+    ratio: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    *,
+    sloped: bool,
 ) -> tuple[float, float]:
-    """Return value and error at mean 0 of a weighted line (a constant below three levels)."""
-    levels = len(np.unique(mean.round(-2)))
-    design = np.vander(mean, 2 if levels >= LEVELS_FOR_SLOPE else 1) / sigma[:, None]
+    """Return value and error at mean 0 of a weighted line, or of a constant."""
+    design = np.vander(mean, 2 if sloped else 1) / sigma[:, None]
     normal = np.linalg.inv(design.T @ design)
     solution = normal @ (design.T @ (ratio / sigma))
     return float(solution[-1]), float(np.sqrt(normal[-1, -1]))

@@ -13,11 +13,13 @@ from pydantic import Field
 from csst_calib.agreement import require_readout
 from csst_calib.readout import Readout
 from csst_calib.stages.bad_pixels import SAMPLE_STEP
-from csst_calib.stages.variance import sky_mesh
+from csst_calib.stages.variance import cell_medians
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, Reference, UnprocessableData, metric, replace
 
 MESH_PIXEL = 64
+CELLS = 4
+"""Least number of cells of a channel along each axis: within a channel, slope and level differ."""
 
 
 def normalise_flat(
@@ -29,7 +31,7 @@ def normalise_flat(
     """Scale a flat-field frame to unit mean, with or without the lamp's illumination.
 
     With a degree of 1 or more the large-scale illumination is divided out: a polynomial in
-    x and y is fitted to the logarithm of the medians of 64-pixel cells together with one
+    x and y is fitted to the logarithm of the medians of cells of up to 64 pixels together with one
     factor per channel, and only the polynomial is divided. So the steps between channels,
     which are gain, stay in the flat. A trend of the detector's own response cannot be told
     from the lamp's and goes with it.
@@ -80,12 +82,17 @@ def _unit_interval(pixel: NDArray[np.generic], size: int) -> NDArray[np.float64]
     return np.asarray((2 * np.asarray(pixel, np.float64) + 1) / size - 1)
 
 
+def _channel_shape(readout: Readout) -> tuple[int, int]:
+    return readout.channel_rows, readout.channel_columns
+
+
 def _illumination(image: Image, readout: Readout, degree: int) -> _Trend:
     """Fit the trend: log of cell medians = polynomial without constant + channel's constant."""
+    cell = max(1, min(MESH_PIXEL, *(size // CELLS for size in _channel_shape(readout))))
     y, x, level, member = [], [], [], []
     for channel in readout:
         rows, columns = channel.active
-        cells = sky_mesh(image.data[channel.active], MESH_PIXEL)
+        cells = cell_medians(image.data[channel.active], cell)
         centres = (
             np.linspace(part.start, part.stop, 2 * count + 1)[1::2] - 0.5
             for part, count in zip((rows, columns), cells.shape, strict=True)

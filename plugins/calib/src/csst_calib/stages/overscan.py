@@ -88,7 +88,8 @@ def _level(
     if columns == 0:
         return np.zeros(rows, np.float32), 0.0
     if columns > skip_columns:
-        overscan = overscan[:, skip_columns:]
+        keep = slice(0, columns - skip_columns) if channel.leftwards else slice(skip_columns, None)
+        overscan = overscan[:, keep]
     rough = median_filter(np.median(overscan, axis=1), size=window_rows, mode="nearest")
     deviation = overscan - rough[:, None]
     # Raw values are whole numbers: the deviation's median can be 0 although there is noise.

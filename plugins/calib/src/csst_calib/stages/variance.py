@@ -77,7 +77,13 @@ def estimate_variance(
 
 
 def sky_mesh(data: NDArray[np.float32], cell_pixel: int) -> NDArray[np.float32]:
-    """Return the median of every cell (from a quarter of its pixels), 3 x 3 median filtered.
+    """Return `cell_medians` smoothed by a 3 x 3 median: cells full of a star drop out."""
+    mesh = cell_medians(data, cell_pixel)
+    return np.asarray(median_filter(mesh, size=3, mode="nearest"), np.float32)
+
+
+def cell_medians(data: NDArray[np.float32], cell_pixel: int) -> NDArray[np.float32]:
+    """Return the median of every cell, from a quarter of its pixels.
 
     Cells are as equal as the shape allows; shape (cells in y, cells in x).
     """
@@ -89,7 +95,7 @@ def sky_mesh(data: NDArray[np.float32], cell_pixel: int) -> NDArray[np.float32]:
         strip = data[y_edges[j] : y_edges[j + 1] : 2]
         for i in range(mesh.shape[1]):
             mesh[j, i] = np.median(strip[:, x_edges[i] : x_edges[i + 1] : 2])
-    return np.asarray(median_filter(mesh, size=3, mode="nearest"), np.float32)
+    return mesh
 
 
 @compiled
