@@ -154,6 +154,11 @@ def test_lacosmic_flags_do_not_depend_on_the_windows(field) -> None:
     np.testing.assert_array_equal(flags[1], flags[0])
 
 
+def test_lacosmic_reports_nothing_of_its_own(field, capfd) -> None:
+    detect_cosmic_rays(field.image(), method="lacosmic")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(("size", "overlap"), [(512, 24), (100, 21), (7, 4)])
 def test_windows_cover_the_frame_once_and_see_their_surroundings(size, overlap) -> None:
     shape = (301, 222)

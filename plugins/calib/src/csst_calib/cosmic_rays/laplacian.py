@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from astropy import log
 from lacosmic import remove_cosmics
 from numpy.typing import NDArray
 
@@ -65,14 +68,26 @@ def find_by_laplacian(
         seen = window.seen_rows, window.seen_columns
         mask = ~np.isfinite(data[seen]) | unjudged(*seen)
         pixels = np.where(mask, np.median(data[seen][~mask]) if not mask.all() else 0, data[seen])
-        _, found = remove_cosmics(
-            pixels,
-            contrast=thresholds.contrast,
-            cr_threshold=thresholds.significance,
-            neighbor_threshold=thresholds.neighbour_fraction * thresholds.significance,
-            effective_gain=electron_per_unit,
-            readnoise=read_noise_electron,
-            mask=mask,
-            maxiter=ITERATIONS,
-        )
+        with _without_progress():
+            _, found = remove_cosmics(
+                pixels,
+                contrast=thresholds.contrast,
+                cr_threshold=thresholds.significance,
+                neighbor_threshold=thresholds.neighbour_fraction * thresholds.significance,
+                effective_gain=electron_per_unit,
+                readnoise=read_noise_electron,
+                mask=mask,
+                maxiter=ITERATIONS,
+            )
         yield window, found[window.inner] & ~mask[window.inner]
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """Keep lacosmic from reporting every iteration of every window through astropy's log."""
+    level = log.level
+    log.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        log.setLevel(level)
