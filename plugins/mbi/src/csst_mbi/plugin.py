@@ -1,3 +1,17 @@
 """What csst-mbi declares."""
 
 from __future__ import annotations
+
+from csstcore.plugin import Pipeline, hookimpl
+
+
+@hookimpl
+def csst_pipelines() -> list[Pipeline]:
+    """Return the pipelines of this plugin."""
+    return [
+        Pipeline(
+            "l1",
+            "pipelines/l1.toml",
+            "Calibrate an imaging exposure of one detector and catalogue its sources",
+        )
+    ]

@@ -213,7 +213,7 @@ def total_flux(table: QTable, growth: Growth | None, shape: tuple[int, int]) -> 
     noise = np.asarray(table["flux_aperture_error"])[:, small] * ratio
     table["flux_total"] = flux
     table["flux_total_error"] = np.hypot(noise, flux * growth.error(small, last))
-    metric("total_radius_pixel", float(radii[small]))
+    metric("aperture_radius_pixel", float(radii[small]))
 
 
 def add_units(table: QTable, unit: u.UnitBase) -> None:
