@@ -11,7 +11,6 @@ import pytest
 
 from csstcore.errors import FileError
 from csstcore.report import write_report
-from csstcore.report.page import DETAILED_JOBS
 from csstcore.run.record import load_record, save_record
 from csstcore.run.status import Status
 
@@ -133,21 +132,52 @@ def test_numbers_that_are_not_finite_are_shown_as_absent(make_run: MakeRun) -> N
     assert ">–<" in write_report(folder).read_text()
 
 
+def test_what_is_known_of_the_run_as_a_whole_is_told(make_run: MakeRun) -> None:
+    folder = make_run(2)
+    run = {
+        "context": "3f7c147e5fc6",
+        "started": "2027-03-01T00:00:00+00:00",
+        "ended": "",
+        "to_run": ["10100000000-06", "10100000000-07", "10100000000-99"],
+        "kept": {"10100000000-08": "runs/earlier"},
+        "unused": {"/raw/notes.txt": "image: not a FITS file"},
+        "settings": {"detect_sources.threshold": 2.5},
+        "overrides": {"calib.flat": "/my/flat.fits"},
+        "seed": 4,
+    }
+    (folder / "run.json").write_text(json.dumps(run))
+    text, _ = read(write_report(folder))
+    for expected in (
+        "3f7c147e5fc6",
+        "2027-03-01 00:00:00 UTC",
+        "<b>1 job</b> without a record",
+        "10100000000-99",
+        "1 file that no input takes",
+        "/raw/notes.txt",
+        "detect_sources.threshold",
+        "/my/flat.fits",
+    ):
+        assert expected in text
+    (folder / "run.json").write_text("{")
+    assert "3f7c147e5fc6" not in write_report(folder).read_text()
+
+
 def test_a_run_without_records_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no job records"):
         write_report(tmp_path)
 
 
-def test_of_many_jobs_those_with_problems_are_shown_in_full(make_run: MakeRun) -> None:
-    folder = make_run(DETAILED_JOBS + 30)
-    path = write_report(folder)
-    text, page = read(path)
-    assert page.count("details", **{"class": "job"}) == DETAILED_JOBS
-    assert f"the {DETAILED_JOBS} shown are those with problems first" in text
+def test_of_many_jobs_those_with_problems_are_shown_in_full(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csstcore.report.page.DETAILED_JOBS", 20)
+    folder = make_run(60)
+    text, page = read(write_report(folder))
+    assert page.count("details", **{"class": "job"}) == 20
+    assert "the 20 shown are those with problems first" in text
     failed = [
         load_record(record).job
         for record in (folder / "jobs").glob("*.json")
         if load_record(record).status is Status.FAILED
     ]
     assert all(f"<summary><b>{job}</b>" in text for job in failed)
-    assert path.stat().st_size < 15e6

@@ -11,7 +11,7 @@ from typing import Any, Final
 from csstcore import __version__
 from csstcore.errors import FileError
 from csstcore.report import summary, text
-from csstcore.report.summary import Job, Series
+from csstcore.report.summary import Job, Record, Series
 from csstcore.report.trends import plot_trends
 
 DETAILED_JOBS: Final = 300
@@ -27,8 +27,9 @@ def write_report(run_folder: Path) -> Path:
     Parameters
     ----------
     run_folder
-        ``DIR/runs/RUN``, with the records of its jobs in ``jobs/``. Reports of runs that are
-        still going, or were killed, tell what is there.
+        ``DIR/runs/RUN``, with the records of its jobs in ``jobs/`` and what is known of the
+        run as a whole in ``run.json``. Reports of runs that are still going, or were killed,
+        tell what is there.
 
     Returns
     -------
@@ -67,11 +68,16 @@ def _render(run_folder: Path, jobs: Sequence[Job], damaged: Sequence[str]) -> st
     )
     filters = (text.number, text.seconds, text.size, text.limits, text.keys)
     environment.filters.update({function.__name__: function for function in filters})
+    run = summary.read_run(run_folder)
+    recorded = {job.record["job"] for job in jobs}
     series = summary.series(jobs)
     return environment.get_template("report.html").render(
         run=run_folder.name,
         version=__version__,
-        head=_head(jobs),
+        head=_head(run, jobs),
+        missing=[job for job in run.get("to_run", ()) if job not in recorded],
+        unused=run.get("unused", {}),
+        settings=_settings(run),
         counts=summary.count_statuses(jobs),
         jobs=jobs,
         detailed=[job for job in jobs if job.detailed],
@@ -86,18 +92,35 @@ def _render(run_folder: Path, jobs: Sequence[Job], damaged: Sequence[str]) -> st
     )
 
 
-def _head(jobs: Sequence[Job]) -> Mapping[str, str]:
-    """Return the facts at the top of the page."""
+def _head(run: Record, jobs: Sequence[Job]) -> Mapping[str, str]:
+    """Return the facts at the top of the page; those that are not known are left out."""
     records = [job.record for job in jobs]
+    started = [record["started"] for record in records if record["started"]]
+    ended = [record["ended"] for record in records if record["ended"]]
+    kept = len(run.get("kept", ()))
     facts = {
-        "Pipeline": ", ".join(sorted({record["pipeline"] for record in records})),
-        "Context": ", ".join(sorted({record.get("context", "") for record in records} - {""})),
-        "Started": text.moment(min((r["started"] for r in records if r["started"]), default="")),
-        "Ended": text.moment(max((r["ended"] for r in records if r["ended"]), default="")),
+        "Pipeline": ", ".join(sorted({record["pipeline"] for record in records}))
+        or run.get("pipeline", "unknown"),
+        "Context of references": run.get("context", ""),
+        "Started": text.moment(run.get("started") or min(started, default="")),
+        "Ended": text.moment(run.get("ended") or max(ended, default="")),
         "CPU time": text.seconds(sum(record["cpu_s"] for record in records)),
         "Largest job": text.size(max((record["peak_bytes"] for record in records), default=0)),
+        "Kept from earlier runs": f"{kept} job{'s' if kept != 1 else ''}" if kept else "",
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _settings(run: Record) -> Mapping[str, str]:
+    """Return what was asked for on the command line."""
+    asked = {
+        **run.get("settings", {}),
+        **run.get("overrides", {}),
+        "references": run.get("references"),
+        "seed": run.get("seed"),
+        "shard": run.get("shard"),
+    }
+    return {name: str(value) for name, value in asked.items() if value not in (None, "")}
 
 
 def _trends(series: Sequence[Series], jobs: int) -> list[tuple[Series, str]]:

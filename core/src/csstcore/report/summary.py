@@ -97,6 +97,15 @@ def read_records(run_folder: Path) -> tuple[list[Record], list[str]]:
     return records, damaged
 
 
+def read_run(run_folder: Path) -> Record:
+    """Read what is known of the run as a whole; empty if nothing is."""
+    try:
+        content = json.loads((run_folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def number_jobs(records: Iterable[Record], detailed: int, pictured: int) -> list[Job]:
     """Give jobs numbers by name, and say which are shown in full: those with problems first.
 
