@@ -70,6 +70,11 @@ def test_an_unknown_option_is_a_usage_error(capsys):
     assert "No such option" in capsys.readouterr().err
 
 
+def test_a_word_that_looks_like_an_option_is_no_command(capsys):
+    assert main(["--", "-x"]) == 2
+    assert "-x" in capsys.readouterr().err
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert __version__ in capsys.readouterr().out

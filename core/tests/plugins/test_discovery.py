@@ -217,7 +217,14 @@ def test_unreadable_metadata_is_broken(fake_distribution):
     folder = fake_distribution("bad", source())
     (folder.parent / "fake_bad-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n")
     assert only("bad").state is PluginState.BROKEN
+    assert only("bad").why == "the metadata of its distribution cannot be read"
     assert only("bad").distribution == "?"
+
+
+def test_what_a_plugin_prints_stays_out_of_the_output(fake_distribution, capsys):
+    fake_distribution("loud", "print('hello')")
+    assert only("loud").state is PluginState.ACTIVE
+    assert capsys.readouterr() == ("", "hello\n")
 
 
 def test_disabled_plugins_are_not_imported(fake_distribution, monkeypatch):

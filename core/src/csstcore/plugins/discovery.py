@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import traceback
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -39,14 +40,14 @@ def discover() -> Registry:
 
 def find_plugins() -> Registry:
     """Return the registry of all installed plugins, found anew."""
-    found = [(entry, _plugin(entry)) for entry in installed()]
+    found = [(entry, *_metadata(entry)) for entry in installed()]
     # stevedore's own scan is cached under file times rounded to 128 s, merges equal entry
     # points of two distributions and loses the distribution: it is given ours instead.
-    NamedExtensionManager.ENTRY_POINT_CACHE[GROUP] = [entry for entry, _ in found]
+    NamedExtensionManager.ENTRY_POINT_CACHE[GROUP] = [entry for entry, _, _ in found]
     disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
     loaded: list[tuple[Plugin, tuple[Declaration, ...]]] = []
-    for entry, plugin in found:
-        claims = sorted(each.distribution for _, each in found if each.namespace == entry.name)
+    for entry, plugin, requires in found:
+        claims = sorted(each.distribution for _, each, _ in found if each.namespace == entry.name)
         if entry.name in disabled:
             why = f"named in {DISABLE}"
             loaded.append((replace(plugin, state=PluginState.DISABLED, why=why), ()))
@@ -54,7 +55,7 @@ def find_plugins() -> Registry:
             why = f"{' and '.join(claims)} claim the same namespace; uninstall all but one"
             loaded.append((replace(plugin, state=PluginState.CONFLICT, why=why), ()))
         else:
-            loaded.append(_checked(entry, plugin))
+            loaded.append(_checked(entry, plugin, requires))
     return Registry(loaded)
 
 
@@ -63,25 +64,36 @@ def installed() -> list[EntryPoint]:
     return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
 
 
-def _plugin(entry: EntryPoint) -> Plugin:
-    """Return a plugin as its metadata describes it, ``?`` where they do not."""
+def _metadata(entry: EntryPoint) -> tuple[Plugin, list[str] | None]:
+    """Return a plugin as its metadata describes it, and what it requires; None if unreadable.
+
+    The metadata is parsed once: parsing takes most of the time.
+    """
     name = version = "?"
+    requires = None
     if entry.dist is not None:
-        with suppress(OSError, ValueError, KeyError):  # unreadable: loading it reports that
-            name, version = str(entry.dist.name or "?"), str(entry.dist.version or "?")
-    return Plugin(entry.name, name, version, PluginState.ACTIVE, entry.value)
+        with suppress(OSError, ValueError):
+            metadata = entry.dist.metadata
+            requires = metadata.get_all("Requires-Dist") or []
+            name, version = (str(metadata[key]) for key in ("Name", "Version"))
+    return Plugin(entry.name, name, version, PluginState.ACTIVE, entry.value), requires
 
 
-def _checked(entry: EntryPoint, plugin: Plugin) -> tuple[Plugin, tuple[Declaration, ...]]:
+def _checked(
+    entry: EntryPoint, plugin: Plugin, requires: list[str] | None
+) -> tuple[Plugin, tuple[Declaration, ...]]:
     """Return one plugin with its final state, loaded if it may be."""
     try:
         if not entry.name.isidentifier():
             raise PluginError(f"the namespace {entry.name!r} is no Python identifier")
-        why = _incompatible(entry)
+        if requires is None:
+            raise PluginError("the metadata of its distribution cannot be read")
+        why = _incompatible(requires)
         if why:
             return replace(plugin, state=PluginState.INCOMPATIBLE, why=why), ()
-        module = _load(entry)
-        declarations = collect(module)
+        with redirect_stdout(sys.stderr):  # what it prints must not get into our JSON
+            module = _load(entry)
+            declarations = collect(module)
         return replace(plugin, folder=folder_of(module)), declarations
     except KeyboardInterrupt:
         raise
@@ -107,11 +119,11 @@ def _load(entry: EntryPoint) -> ModuleType:
     return module
 
 
-def _incompatible(entry: EntryPoint) -> str:
+def _incompatible(requires: list[str]) -> str:
     """Return why the distribution does not fit this csstcore, or an empty string."""
     expected = "expected e.g. csstcore>=0.1,<0.2"
     required = False
-    for line in (entry.dist.requires if entry.dist else None) or []:
+    for line in requires:
         match = re.fullmatch(r"csstcore(?![\w.-])\s*(.*)", line.strip(), re.IGNORECASE)
         if match is None:
             continue

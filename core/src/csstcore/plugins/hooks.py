@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from pluggy import HookspecMarker
 
@@ -27,7 +27,7 @@ from csstcore.plugin import (
 hookspec = HookspecMarker("csstcore")
 
 
-class HookSpecs:
+class HookSpecs(Protocol):
     """All hooks, one kind of declaration each.
 
     A plugin implements those it needs, each marked with `csstcore.plugin.hookimpl`; they are
@@ -37,37 +37,30 @@ class HookSpecs:
     @hookspec
     def csst_stages(self) -> list[Stage]:
         """Return the stages: processing steps that pipelines use by ``namespace.name``."""
-        raise NotImplementedError
 
     @hookspec
     def csst_pipelines(self) -> list[Pipeline]:
         """Return the pipelines: TOML files beside ``plugin.py`` that ``csstcore run`` starts."""
-        raise NotImplementedError
 
     @hookspec
     def csst_definitions(self) -> list[Definition]:
         """Return the definitions: TOML data models of the files this plugin knows."""
-        raise NotImplementedError
 
     @hookspec
     def csst_readers(self) -> list[Reader]:
         """Return the readers: functions for files that are not FITS by a definition."""
-        raise NotImplementedError
 
     @hookspec
     def csst_references(self) -> list[ReferenceType | ReferenceRules]:
         """Return the reference types that stages ask for, and the rules shipped for any type."""
-        raise NotImplementedError
 
     @hookspec
     def csst_checks(self) -> list[Check]:
         """Return the checks: functions from a product to a number that definitions limit."""
-        raise NotImplementedError
 
     @hookspec
     def csst_figures(self) -> list[Figure]:
         """Return the figures: functions from a product to a matplotlib figure for the report."""
-        raise NotImplementedError
 
 
 HOOKS: Final[Mapping[str, tuple[type[Declaration], ...]]] = MappingProxyType(
