@@ -53,7 +53,6 @@ class Device:
     trap_release: NDArray[np.float64]
     trap_parallel: NDArray[np.float64]
     trap_serial: NDArray[np.float64]
-    trap_well_power: float
     thickness_um: float
     pixel_um: float
     diffusion_pixel: float
@@ -107,7 +106,6 @@ def draw_device(
         trap_release=np.array([one(trap.release_pixel) for trap in ranges.trap]),
         trap_parallel=np.array([one(trap.parallel_per_pixel) for trap in ranges.trap]),
         trap_serial=np.array([one(trap.serial_per_pixel) for trap in ranges.trap]),
-        trap_well_power=ranges.trap_well_power,
         thickness_um=one(ranges.thickness_um),
         pixel_um=ranges.pixel_um,
         diffusion_pixel=one(ranges.diffusion_pixel),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from csst_sim.compiled import compiled
 
-LOST_FRACTION = 3e-6
+LOST_FRACTION = 1e-6
 """Part of an object's flux that each component may leave beyond its edge."""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import field, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AwareDatetime, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from csstcore.api import FileError, Meta
@@ -16,6 +17,19 @@ from csstcore.api import FileError, Meta
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 FileType: TypeAlias = Literal["SCIE", "BIAS", "DARK", "FLAT"]
+
+
+def _utc(value: Any) -> Any:
+    """Return a TOML date and time as text in UTC; one without offset is UTC already."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime):
+        raise ValueError(f"expected a date and time, found {value!r}")
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds")
+
+
+UtcTime: TypeAlias = Annotated[str, BeforeValidator(_utc)]
 DetectorId: TypeAlias = Annotated[int, Field(ge=1, le=30)]
 
 
@@ -64,7 +78,8 @@ class Exposure:
     """One exposure of the plan."""
 
     obs_id: Annotated[str, Field(pattern=r"^\d{11}$")]
-    time: AwareDatetime
+    time: UtcTime
+    """Start, ISO 8601 in UTC."""
     file_type: FileType = "SCIE"
     exposure_time_s: Annotated[float, Field(ge=0)] = 150.0
     ra_deg: Annotated[float, Field(ge=0, lt=360)] = 0.0

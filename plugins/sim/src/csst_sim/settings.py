@@ -104,7 +104,6 @@ class DetectorRanges:
     nonlinearity: Range
     brighter_fatter_per_electron: Range
     trap: tuple[Trap, ...]
-    trap_well_power: float
     thickness_um: Range
     pixel_um: float
     diffusion_pixel: Range

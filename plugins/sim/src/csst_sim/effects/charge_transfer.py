@@ -13,53 +13,46 @@ from csst_sim.settings import Readout
 @compiled
 def trail(
     image: NDArray[np.float32],
-    transfers_before: int,
     traps: NDArray[np.float64],
     release: NDArray[np.float64],
     full_well: float,
-    power: float,
 ) -> None:
     """Move packets past traps along axis 0, row 0 first, in place.
 
     All traps that a packet meets are taken together (the one-pass form of Massey et al. 2014,
-    MNRAS 439, 887): row n meets ``t (n + 1 + transfers_before)`` traps, of which a packet of
-    charge q reaches the part ``(q / full_well)^power`` (Short et al. 2013, MNRAS 430, 3078) and
-    fills what is empty of it at once. Between packets, traps release ``1 - exp(-1/tau)`` of
-    their charge into the next. Charge is conserved but for what traps hold at the end.
+    MNRAS 439, 887): packet n meets ``t (n + 1)`` traps, of which charge q reaches the part
+    ``sqrt(q / full_well)``, its volume (Short et al. 2013, MNRAS 430, 3078), and fills what is
+    empty of it at once. Between packets, traps release ``1 - exp(-1/tau)`` of their charge
+    into the next. Charge is conserved but for what traps hold at the end.
 
     Parameters
     ----------
     image
         Electrons, shape (packets, lines); every line is independent.
-    transfers_before
-        Transfers of row 0 less one.
     traps
         Traps per pixel of each species.
     release
         Release time of each species, in transfers.
     full_well
         Electrons.
-    power
-        Exponent of the packet's volume.
     """
     packets, lines = image.shape
     held = np.zeros((len(traps), lines), np.float32)
+    part = np.empty(lines, np.float32)
     freed = (1.0 - np.exp(-1.0 / release)).astype(np.float32)
-    scale, exponent = np.float32(1.0 / full_well), np.float32(power)
+    scale, zero, one = np.float32(1.0 / full_well), np.float32(0.0), np.float32(1.0)
     for packet in range(packets):
-        met = packet + 1 + transfers_before
         for line in range(lines):
-            charge = image[packet, line]
-            part = min(charge * scale, np.float32(1.0)) ** exponent if charge > 0.0 else 0.0
-            for species in range(len(traps)):
-                inside = held[species, line]
-                out = inside * freed[species]
+            part[line] = np.sqrt(min(max(image[packet, line] * scale, zero), one))
+        for species in range(len(traps)):
+            met, rate = np.float32(traps[species] * (packet + 1)), freed[species]
+            for line in range(lines):
+                charge, inside = image[packet, line], held[species, line]
+                out = inside * rate
                 inside -= out
-                room = np.float32(traps[species] * met * part) - inside
-                into = min(max(room, np.float32(0.0)), charge)
+                into = min(max(met * part[line] - inside, zero), max(charge, zero))
                 held[species, line] = inside + into
-                charge += out - into
-            image[packet, line] = charge
+                image[packet, line] = charge + (out - into)
 
 
 def to_raw_format(image: NDArray[np.float32], readout: Readout) -> NDArray[np.float32]:
@@ -108,15 +101,14 @@ def _ordered(start: int, length: int, backwards: bool) -> slice:
 
 def transfer_channels(raw: NDArray[np.float32], readout: Readout, device: Device) -> None:
     """Shift every channel of a raw-format frame to its amplifier, in place."""
-    common = (device.full_well, device.trap_well_power)
     for iy in range(readout.channels_y):
         for ix in range(readout.channels_x):
             channel = raw[channel_slices(iy, ix, readout)]
             packets = np.ascontiguousarray(channel)
             first = readout.prescan_columns
             active = np.ascontiguousarray(packets[:, first : first + readout.channel_columns])
-            trail(active, 0, device.trap_parallel, device.trap_release, *common)
+            trail(active, device.trap_parallel, device.trap_release, device.full_well)
             packets[:, first : first + readout.channel_columns] = active
             serial = np.ascontiguousarray(packets.T)
-            trail(serial, 0, device.trap_serial, device.trap_release, *common)
+            trail(serial, device.trap_serial, device.trap_release, device.full_well)
             channel[:] = serial.T

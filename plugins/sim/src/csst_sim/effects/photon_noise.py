@@ -50,11 +50,15 @@ def poisson(
 
 
 def add_photon_noise(image: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """Replace expected electrons by a realisation, in place, by tiles of rows."""
+    """Replace expected electrons by a realisation, in place, by tiles of rows.
+
+    Normal numbers are drawn for tiles that need one.
+    """
     normal = np.empty((min(TILE_ROWS, len(image)), image.shape[1]), np.float32)
     uniform = np.empty_like(normal)
     for start in range(0, len(image), TILE_ROWS):
         tile = image[start : start + TILE_ROWS]
-        rng.standard_normal(out=normal, dtype=np.float32)
+        if tile.max() >= SMALLEST_NORMAL:
+            rng.standard_normal(out=normal, dtype=np.float32)
         rng.random(out=uniform, dtype=np.float32)
         poisson(tile, normal[: len(tile)], uniform[: len(tile)])

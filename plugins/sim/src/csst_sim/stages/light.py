@@ -93,12 +93,13 @@ def expose(image: InPlace[Image], shot: Shot, *, rng: np.random.Generator) -> Im
             image.data[device.dead_rows, device.dead_columns] *= device.dead_response
     if effects.dark and time > 0:
         _add_dark(image, device, time)
-    if effects.hot_pixels and time > 0:
-        np.add.at(
-            image.data, (device.bad_rows, device.bad_columns), device.bad_dark * np.float32(time)
-        )
     if effects.photon_noise and (lit or time > 0):
         add_photon_noise(image.data, rng)
+    if effects.hot_pixels and time > 0:
+        charge = device.bad_dark * np.float32(time)
+        if effects.photon_noise:
+            charge = rng.poisson(charge).astype(np.float32)
+        np.add.at(image.data, (device.bad_rows, device.bad_columns), charge)
     return replace(image, unit=u.electron)
 
 

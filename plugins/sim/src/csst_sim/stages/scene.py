@@ -30,7 +30,7 @@ def draw_scene(shot: Shot) -> tuple[Annotated[Image, "image"], Annotated[Table, 
     A source of AB magnitude m gives ``10^(0.4 (zero_point - m))`` electrons per second. Its
     light is spread by the effective PSF at its place, galaxies as Sersic profiles (n = 1 and 4)
     made of Gaussians (Hogg & Lang 2013). The flux is the integral to infinity; what is left
-    out beyond the drawn edge is below 2e-5 of it.
+    out beyond the drawn edge is below 1e-4 of it, for stars below 1e-5.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def draw_scene(shot: Shot) -> tuple[Annotated[Image, "image"], Annotated[Table, 
         One row per source whose centre is on the detector: ``id``; ``x, y`` (1-based FITS
         pixels, first moment of the drawn light); ``ra, dec`` (ICRS, at the epoch of the
         exposure); ``mag`` (AB, in the filter); ``type`` (star or galaxy); ``flux`` (electron/s,
-        total); ``saturated``; ``signal_to_noise`` (of the drawn, noise-free profile, with sky,
+        total); ``saturated``; ``signal_to_noise`` (of a point source of this flux, with sky,
         dark and read noise).
 
     Raises

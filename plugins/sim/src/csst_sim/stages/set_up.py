@@ -83,8 +83,7 @@ def _meta(
     device: Device,
     optics: Optics,
 ) -> Meta:
-    start = Time(exposure.time)
-    start.format = "isot"
+    start = Time(exposure.time, format="isot", scale="utc")
     duration = exposure.exposure_time_s * u.s
     return Meta(
         telescope="CSST",

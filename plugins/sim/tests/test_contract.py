@@ -1,0 +1,42 @@
+"""The contract of plugins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from csst_sim.direct import shipped, shot_of
+from csst_sim.plan import parse_plan
+from csst_sim.settings import DetectorRanges, Optics, Readout
+from csst_sim.stages.catalogues import draw_catalogs
+from csst_sim.stages.charge import transfer
+from csst_sim.stages.light import light_lamp
+from csstcore.testing.contract import *  # noqa: F403
+
+PLUGIN = "sim"
+OBS_ID = "10100000001"
+
+
+def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
+    exposure = {"obs_id": OBS_ID, "time": "2028-01-01T00:00:00", "ra_deg": 10.0, "dec_deg": 60.0}
+    values = {"name": "contract", "kind": "imaging", "readout": "920x608", "detectors": [7]}
+    plan = parse_plan(values | {"exposure": [exposure]}, "plan")
+    readout, optics = shipped("readout_920x608.toml", Readout), shipped("msc_optics.toml", Optics)
+    ranges = shipped("msc_detector_ranges.toml", DetectorRanges)
+    shot = shot_of(plan, OBS_ID, 7)
+    image, rng = light_lamp(shot), np.random.default_rng(1)
+    return {
+        "set_up": ((plan, readout, ranges, optics), {"obs_id": OBS_ID, "detector": 7}),
+        "draw_scene": ((shot,), {}),
+        "add_sky": ((image, shot), {}),
+        "light_lamp": ((shot,), {}),
+        "expose": ((image, shot), {"rng": rng}),
+        "apply_brighter_fatter": ((image, shot), {}),
+        "add_cosmic_rays": ((image, shot), {"rng": rng}),
+        "saturate": ((image, shot), {}),
+        "transfer": ((image, shot), {}),
+        "read_out": ((transfer(image, shot), shot), {"rng": rng}),
+        "draw_catalogs": ((plan, readout, optics), {}),
+        "observe_reference_stars": (draw_catalogs(plan, readout, optics)[:1], {"rng": rng}),
+    }
