@@ -28,9 +28,11 @@ def test_prescan_lies_at_the_amplifier_and_overscan_away_from_it(readout: Readou
     assert last.raw[0] == slice(106, 202)
 
 
-def test_without_corners_every_half_is_read_to_its_own_edge() -> None:
+def test_without_corners_every_channel_is_read_to_the_nearest_corner_of_the_frame() -> None:
     readout = Readout(4, 4, channels_x=2, channels_y=2)
-    assert [readout.corner(index) for index in range(4)] == ["lower_left"] * 2 + ["upper_left"] * 2
+    assert [readout.corner(index) for index in range(4)] == list(CORNERS)
+    middle = Readout(4, 4, channels_x=3, channels_y=1)
+    assert [middle.corner(index) for index in range(3)] == [*["lower_left"] * 2, "lower_right"]
 
 
 @given(

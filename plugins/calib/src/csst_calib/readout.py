@@ -51,8 +51,8 @@ class Readout:
     overscan_rows: int = 0
     """Rows read after the last active one."""
     corners: tuple[Corner, ...] = ()
-    """Amplifier's corner of each channel, row by row from the lower left. Default: the left
-    corner, below in the lower half of the channel rows and above in the upper half."""
+    """Amplifier's corner of each channel, row by row from the lower left. Default: the one
+    towards the nearest corner of the frame (lower left if it lies in the middle)."""
     saturation_adu: int = 65535
     """Raw values from this on are saturated."""
 
@@ -89,8 +89,10 @@ class Readout:
         """Return the amplifier's corner of channel `index`."""
         if self.corners:
             return self.corners[index]
-        upper = self.channels_y > 1 and index // self.channels_x >= (self.channels_y + 1) // 2
-        return "upper_left" if upper else "lower_left"
+        row, column = divmod(index, self.channels_x)
+        if 2 * row + 1 > self.channels_y:
+            return "upper_right" if 2 * column + 1 > self.channels_x else "upper_left"
+        return "lower_right" if 2 * column + 1 > self.channels_x else "lower_left"
 
     def __iter__(self) -> Iterator[Channel]:
         """Iterate over the channels, row by row from the lower left."""

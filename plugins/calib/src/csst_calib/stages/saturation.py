@@ -55,29 +55,31 @@ def _follow_columns(
     fraction: np.float32,
     bit: np.uint16,
 ) -> int:
-    """Set `bit` in place, sweeping up and then down the rows; return the number of pixels."""
+    """Set `bit` in place, from every full pixel up and down; return the number of pixels."""
     rows, columns = data.shape
+    seeds = 0
     for y in range(rows):
         for x in range(columns):
             if data[y, x] >= level:
                 flags[y, x] |= bit
-    # Per column: the last pixel held enough charge to bleed on.
-    for step in (1, -1):
-        bleeding = np.zeros(columns, np.bool_)
-        y = 0 if step == 1 else rows - 1
-        previous = y
-        for _ in range(rows):
-            for x in range(columns):
-                if bleeding[x]:
-                    bleeding[x] = data[y, x] >= fraction * data[previous, x]
-                    flags[y, x] |= bit
-                elif flags[y, x] & bit:
-                    bleeding[x] = True
-            previous = y
-            y += step
-    count = 0
+            seeds += 1 if flags[y, x] & bit else 0
+    # Found before anything is followed, lest the end of one trail starts another.
+    places = np.empty((seeds, 2), np.int64)
+    found = 0
     for y in range(rows):
         for x in range(columns):
             if flags[y, x] & bit:
+                places[found] = (y, x)
+                found += 1
+    count = seeds
+    for seed in range(seeds):
+        x = places[seed, 1]
+        for step in (-1, 1):
+            y = places[seed, 0]
+            bleeding = True
+            while bleeding and 0 <= y + step < rows and not flags[y + step, x] & bit:
+                bleeding = data[y + step, x] >= fraction * data[y, x]
+                y += step
+                flags[y, x] |= bit
                 count += 1
     return count
