@@ -73,6 +73,18 @@ def write_bias(path: Path, detector: int = 7, **keywords: Any) -> Path:
     return path
 
 
+def write_network(path: Path, **properties: str) -> Path:
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    node = helper.make_node("Relu", ["x"], ["y"])
+    ends = [helper.make_tensor_value_info(name, kind, [1]) for name in "xy"]
+    graph = helper.make_graph([node], "network", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, properties)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 

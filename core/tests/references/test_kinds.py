@@ -17,7 +17,7 @@ from csstcore.references import Choice, load_reference
 from csstcore.references.digest import file_sha256
 from csstcore.references.kinds import reference_problems
 
-from .conftest import Readout, Section, write_bias
+from .conftest import Readout, Section, write_bias, write_network
 
 
 @dataclass
@@ -43,18 +43,6 @@ class Case:
 @pytest.fixture
 def case(registry: Registry) -> Case:
     return Case(registry)
-
-
-def write_network(path: Path, **properties: str) -> Path:
-    onnx = pytest.importorskip("onnx")
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    node = helper.make_node("Relu", ["x"], ["y"])
-    ends = [helper.make_tensor_value_info(name, kind, [1]) for name in "xy"]
-    graph = helper.make_graph([node], "network", ends[:1], ends[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, properties)
-    path.write_bytes(model.SerializeToString())
-    return path
 
 
 def test_fits_is_read_by_its_definition(case: Case, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_an_offset_is_converted_to_utc(tmp_path: Path) -> None:
         ('file = "a"\nmatch = 3', "expected a table"),
         ('file = "a"\nuseafter = "tomorrow"', "expected a date and time"),
         ('file = "a"\nuseafter = 5', "expected a date and time"),
+        ('file = "a"\nuseafter = 0001-01-01T00:00:00+08:00', "outside the years 1 to 9999"),
         ('file = "a"\nweight = 5', "weight: Extra inputs"),
         ("sha256 = 'x'", "rule 1, file: Field required"),
     ],

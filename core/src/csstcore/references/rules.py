@@ -209,7 +209,12 @@ def _value(field: str, value: Any) -> Value:
 def utc(value: Any) -> datetime:
     """Return a TOML date or time as an aware datetime; without offset it is UTC."""
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        if value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError(f"{value} lies outside the years 1 to 9999 in UTC") from None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     raise ValueError(f"found {value!r}; expected a date and time such as 2027-01-01T00:00:00Z")
