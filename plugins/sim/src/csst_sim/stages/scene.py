@@ -130,13 +130,15 @@ def _convolved(psf: Shapes, galaxies: QTable, index: float, shot: Shot) -> Shape
     yy = (major * sin) ** 2 + (minor * cos) ** 2
     xy = (major**2 - minor**2) * cos * sin
 
+    components = (len(major), psf.fraction.shape[1] * len(sigma))
+
     def combine(of_psf: _Floats, of_galaxy: _Floats) -> _Floats:
         grown = of_psf[:, :, None] + of_galaxy[:, None, None] * sigma**2
-        return grown.reshape(len(of_galaxy), -1)
+        return grown.reshape(components)
 
     nothing = np.zeros_like(major)
     return Shapes(
-        fraction=(psf.fraction[:, :, None] * fraction).reshape(len(major), -1),
+        fraction=(psf.fraction[:, :, None] * fraction).reshape(components),
         dx=combine(psf.dx, nothing),
         dy=combine(psf.dy, nothing),
         xx=combine(psf.xx, xx),
