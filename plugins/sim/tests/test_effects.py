@@ -106,17 +106,18 @@ def test_trail_follows_the_packet_and_conserves_charge() -> None:
     assert ratio == pytest.approx(np.exp(-1 / 2.0), rel=1e-3)
 
 
-def test_trails_point_away_from_the_corner_of_each_channel(make_shot: MakeShot) -> None:
-    """Lower channels read downwards, upper upwards, left four to the left, others right."""
+def test_trails_point_away_from_the_amplifier_of_each_channel(make_shot: MakeShot) -> None:
+    """Lower channels read downwards, upper ones upwards; here the right four to the right."""
     shot = make_shot()
+    readout = replace(shot.readout, amplifier_right=(False,) * 4 + (True,) * 4)
     image = np.zeros((576, 576), np.float32)
     for row in (250, 330):
         for column in range(36, 576, 72):
             image[row, column] = 50000.0
-    raw = to_raw_format(image, shot.readout)
+    raw = to_raw_format(image, readout)
     before = raw.copy()
     assert raw.sum(dtype=float) == image.sum(dtype=float)
-    transfer_channels(raw, shot.readout, shot.device)
+    transfer_channels(raw, readout, shot.device)
     for row, column in zip(*np.nonzero(before), strict=True):
         away_y = 1 if row < 304 else -1
         away_x = 1 if column < 460 else -1
@@ -127,16 +128,19 @@ def test_trails_point_away_from_the_corner_of_each_channel(make_shot: MakeShot) 
 
 
 def test_raw_format_has_prescan_and_overscan_where_documented(make_shot: MakeShot) -> None:
-    shot = make_shot()
+    readout = make_shot().readout
     image = np.arange(576 * 576, dtype=np.float32).reshape(576, 576) + 1
-    raw = to_raw_format(image, shot.readout)
+    raw = to_raw_format(image, readout)
     assert raw.shape == (608, 920)
     np.testing.assert_array_equal(raw[:288, 27:99], image[:288, :72])
-    np.testing.assert_array_equal(raw[:288, 805 + 16 : 805 + 88], image[:288, 504:])
+    np.testing.assert_array_equal(raw[:288, 832:904], image[:288, 504:])
     np.testing.assert_array_equal(raw[320:, 27:99], image[288:, :72])
     assert not raw[288:320].any()
     assert not raw[:, :27].any()
     assert not raw[:, 99:115].any()
+    mirrored = to_raw_format(image, replace(readout, amplifier_right=(True,) * 8))
+    np.testing.assert_array_equal(mirrored[:288, 16:88], image[:288, :72])
+    assert not mirrored[:, 88:115].any()
 
 
 def test_cosmic_rays_have_realistic_charge_and_length(make_shot: MakeShot) -> None:

@@ -25,8 +25,7 @@ def channels(raw: np.ndarray) -> list[np.ndarray]:
     for iy in range(2):
         rows = slice(0, 288) if iy == 0 else slice(320, 608)
         for ix in range(8):
-            start = 115 * ix + (27 if ix < 4 else 16)
-            parts.append(raw[rows, start : start + 72].astype(float))
+            parts.append(raw[rows, 115 * ix + 27 : 115 * ix + 99].astype(float))
     return parts
 
 
