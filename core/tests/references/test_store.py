@@ -249,3 +249,13 @@ def test_two_processes_write_while_a_third_reads(tmp_path: Path, registry: Regis
         (detector,) for detector in range(1, 17)
     ]
     assert counts == sorted(counts)
+
+
+def test_a_file_that_changes_while_it_is_added_is_refused(
+    store: ReferenceStore, reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csstcore.references.folder.file_sha256", lambda path: "0" * 64)
+    with pytest.raises(ReferenceFileError, match="changed while it was added"):
+        store.add("calib.bias", reference, {})
+    assert files_of(store.folder or Path()) == []
+    assert store.list("calib.bias") == ()

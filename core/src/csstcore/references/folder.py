@@ -13,22 +13,22 @@ process sees the old rules or the new ones, and never a rule without its file.
 from __future__ import annotations
 
 import fcntl
-import os
+import hashlib
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import IO
 
 import tomlkit
 
+from csstcore.definitions.write import write_whole
 from csstcore.errors import ConfigurationError, ReferenceFileError
 from csstcore.references.choose import Entry, overlap
 from csstcore.references.digest import file_sha256
 from csstcore.references.index import Index
-from csstcore.references.rules import Condition, Rule, read_rules, toml_value
+from csstcore.references.rules import Condition, Rule, parse_rules, read_rules, toml_value
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
@@ -114,26 +114,31 @@ class StoreFolder:
         if target.exists() and file_sha256(target) == rule.sha256:
             return
 
-        def fill(temporary: Path) -> None:
-            shutil.copyfile(file, temporary)
-            if file_sha256(temporary) != rule.sha256:
+        def copy(stream: IO[bytes]) -> None:
+            digest = hashlib.sha256()
+            with file.open("rb") as source:
+                while block := source.read(1 << 20):
+                    digest.update(block)
+                    stream.write(block)
+            if digest.hexdigest() != rule.sha256:
                 raise ReferenceFileError(f"reference file {file}: changed while it was added")
 
-        _replace(target, fill)
+        write_whole(target, copy)
 
     def _append(self, reference_type: str, rule: Rule) -> None:
         """Append a rule to its file, keeping what people wrote there."""
         path = self.rules_path(reference_type)
         if path.exists():
-            text = path.read_text(encoding="utf-8").rstrip("\n") + "\n"
+            before = path.read_text(encoding="utf-8").rstrip("\n") + "\n"
         else:
-            text = tomlkit.dumps({"reference": {"type": reference_type}})
+            before = tomlkit.dumps({"reference": {"type": reference_type}})
+        after = f"{before}\n{rule_text(rule)}".encode()
+        parse_rules(after, path, reference_type, need_sha256=True)
 
-        def fill(temporary: Path) -> None:
-            temporary.write_text(f"{text}\n{rule_text(rule)}", encoding="utf-8")
-            read_rules(temporary, reference_type, need_sha256=True)
+        def write(stream: IO[bytes]) -> None:
+            stream.write(after)
 
-        _replace(path, fill)
+        write_whole(path, write)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -167,18 +172,3 @@ def _free_name(name: str, sha256: str, taken: set[str]) -> str:
         return name
     stem, dot, suffix = name.partition(".")
     return f"{stem}-{sha256[:8]}{dot}{suffix}"
-
-
-def _replace(target: Path, fill: Callable[[Path], None]) -> None:
-    """Write a file under a temporary name in the same folder, flush it, and rename it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=target.parent, prefix=".adding-", delete=False) as stream:
-        temporary = Path(stream.name)
-    try:
-        fill(temporary)
-        temporary.chmod(0o644)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

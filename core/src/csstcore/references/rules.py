@@ -91,9 +91,24 @@ def read_rules(path: Path, expected_type: str, *, need_sha256: bool) -> RuleFile
         Naming the file and everything that is wrong in it.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"rule file {path}: {error.strerror}") from error
+    return parse_rules(content, path, expected_type, need_sha256=need_sha256)
+
+
+def parse_rules(text: bytes, path: Path, expected_type: str, *, need_sha256: bool) -> RuleFile:
+    """Return the rules in the text of a rule file; see `read_rules`.
+
+    Parameters
+    ----------
+    text
+        What the file holds, or is to hold.
+    path, expected_type, need_sha256
+        As for `read_rules`; the path is for messages only.
+    """
+    try:
+        content = tomllib.loads(text.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"rule file {path}: not valid TOML: {error}") from error
     try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from csstcore import __version__
+from csstcore.definitions.write import write_whole
 from csstcore.errors import FileError
 from csstcore.report import summary, text
 from csstcore.report.summary import Job, Record, Series
@@ -47,12 +47,11 @@ def write_report(run_folder: Path) -> Path:
     jobs = summary.number_jobs(records, DETAILED_JOBS, PICTURED_JOBS)
     page = _render(run_folder, jobs, damaged)
     path = run_folder / "report.html"
-    temporary = path.with_name(f".report.{os.getpid()}.part")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(page.encode(errors="replace"))
+
+    write_whole(path, write)
     return path
 
 
