@@ -9,7 +9,9 @@ import numpy as np
 import sep
 from astropy.table import QTable
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
+from csst_imaging.apertures import sum_circles
 from csst_imaging.bands import Band, bands, check_planes
 from csst_imaging.columns import values
 from csst_imaging.growth import Growth, isolated, measure_growth
@@ -110,15 +112,11 @@ def measure_band(band: Band, table: QTable) -> dict[str, NDArray[np.float64]]:
     a, b = values(table, "a", u.pixel), values(table, "b", u.pixel)
     theta = np.clip(np.radians(values(table, "theta", u.deg)), -np.pi / 2, np.pi / 2)
     data, variance = band.data, band.variance
+    flux, error, complete = sum_circles(data, variance, x, y, np.array(APERTURE_RADII_PIXEL))
     mask = None
     if band.valid is not None:
         mask = ~band.valid
         variance = np.where(band.valid, variance, np.float32(0))
-    circles = [
-        sep.sum_circle(data, x, y, radius, var=variance, mask=mask, subpix=0)
-        for radius in APERTURE_RADII_PIXEL
-    ]
-    flux, error, cut = (np.stack(part, axis=-1) for part in zip(*circles, strict=True))
     kron = values(table, "kron_radius")
     usable = np.isfinite(kron) & (kron > 0) & (b > 0)
     scale = np.where(usable, np.clip(KRON_FACTOR * kron, KRON_MINIMUM, 30.0), KRON_MINIMUM)
@@ -136,14 +134,12 @@ def measure_band(band: Band, table: QTable) -> dict[str, NDArray[np.float64]]:
         "flux_kron_error": kron_error,
         "kron_scale": scale,
         "light_radius": radii,
-        "aperture_cut": ((kron_cut | cut[:, REFERENCE_APERTURE]) != 0).astype(np.int32),
+        "aperture_cut": ((kron_cut != 0) | (complete <= REFERENCE_APERTURE)).astype(np.int32),
     }
 
 
 def mark_neighbours(table: QTable) -> None:
     """Set the documented flags for cut apertures and for neighbours near the source."""
-    from scipy.spatial import cKDTree
-
     flags = np.asarray(table["flags"], np.int32).copy()
     flags |= np.where(np.asarray(table["aperture_cut"]) != 0, APERTURE_FLAGGED, 0).astype(np.int32)
     table.remove_column("aperture_cut")
