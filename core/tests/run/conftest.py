@@ -46,9 +46,7 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for path in LAB.rglob("*")
         if path.suffix in (".py", ".toml")
     }
-    FakeDistributions(folder)(
-        "lab", texts.pop("plugin.py"), distribution="csst-lab", files=texts
-    )
+    FakeDistributions(folder)("lab", texts.pop("plugin.py"), distribution="csst-lab", files=texts)
     return folder
 
 

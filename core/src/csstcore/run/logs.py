@@ -69,3 +69,14 @@ def job_log(path: Path) -> Iterator[JobLog]:
         root.removeHandler(log)
         root.setLevel(level)
         log.close()
+
+
+def last_stage(path: Path) -> str:
+    """Return the stage that a log of a dead job named last, or an empty string."""
+    stage = ""
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            stage = json.loads(line).get("stage", stage)
+    except (OSError, ValueError):
+        pass
+    return stage

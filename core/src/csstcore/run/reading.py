@@ -35,7 +35,7 @@ def read_inputs(env: Environment, job: Job, spool: Spool, record: JobRecord) -> 
         products: list[Any] = []
         units = job.inputs[item.name]
         for unit in units:
-            read = _read(env, item, unit, len(elements), record)
+            read = _read(env, item, unit, len(elements), job.keys, record)
             for element, product in read:
                 elements.append(element)
                 products.append(spool.put(product) if len(units) + len(read) > 2 else product)
@@ -50,7 +50,12 @@ def read_inputs(env: Environment, job: Job, spool: Spool, record: JobRecord) -> 
 
 
 def _read(
-    env: Environment, item: PlanInput, unit: Unit, first: int, record: JobRecord
+    env: Environment,
+    item: PlanInput,
+    unit: Unit,
+    first: int,
+    job_keys: Mapping[str, Any],
+    record: JobRecord,
 ) -> list[tuple[Element, Any]]:
     """Read one unit: one product, or one for each frame of its files."""
     files = []
@@ -65,13 +70,15 @@ def _read(
     header = files[0].header
     read = []
     for index, product in enumerate(products):
+        keys = _keys(unit.keys, product, several=len(products) > 1)
         element = Element(
             item.name,
             first + index,
-            _keys(unit.keys, product, several=len(products) > 1),
+            keys,
             header,
             getattr(product, "meta", None) or Meta(),
             unit.files[0][1],
+            _label(keys, job_keys, first + index),
         )
         for name, _ in unit.files:
             _check(env, name, product, element, record)
@@ -82,6 +89,11 @@ def _read(
 def _keys(keys: Mapping[str, Any], product: Any, *, several: bool) -> dict[str, Any]:
     frame = getattr(getattr(product, "meta", None), "frame", None)
     return {**keys, "frame": frame} if several and frame is not None else dict(keys)
+
+
+def _label(keys: Mapping[str, Any], job_keys: Mapping[str, Any], index: int) -> str:
+    own = {name: value for name, value in keys.items() if job_keys.get(name) != value}
+    return ", ".join(f"{name} {value}" for name, value in own.items()) or str(index)
 
 
 def _check(env: Environment, name: str, product: Any, element: Element, record: JobRecord) -> None:

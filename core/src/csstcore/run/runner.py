@@ -23,6 +23,7 @@ from csstcore.run.fingerprint import plan_parts
 from csstcore.run.index import Index, open_index, peek_index
 from csstcore.run.jobs import Job, Jobs, explain_empty, in_shard, make_jobs
 from csstcore.run.lock import locked
+from csstcore.run.logs import last_stage
 from csstcore.run.record import JobRecord, from_json, save_record, write_atomically
 from csstcore.run.request import DryRun, JobSummary, Request, Summary
 from csstcore.run.resume import Decision, complete, decide
@@ -222,9 +223,11 @@ class _Run:
     def _record_of(self, outcome: Outcome) -> JobRecord:
         if outcome.result:
             return from_json(outcome.result)
-        return self._failed(self.to_run[outcome.name], outcome.death, Failure.DIED)
+        stage = last_stage(self.folder / "log" / f"{outcome.name}.jsonl")
+        why = f"{outcome.death} in stage {stage}" if stage else outcome.death
+        return self._failed(self.to_run[outcome.name], why, Failure.DIED, stage)
 
-    def _failed(self, job: Job, why: str, failure: Failure) -> JobRecord:
+    def _failed(self, job: Job, why: str, failure: Failure, stage: str = "") -> JobRecord:
         """Record a job that no worker could record."""
         record = JobRecord(
             job=job.id,
@@ -234,6 +237,7 @@ class _Run:
             keys=job.keys,
             why=why,
             failure=failure,
+            failed_stage=stage,
             started=now(),
             ended=now(),
             versions=dict(self.env.versions),

@@ -6,6 +6,7 @@ all on the second. So one element is in memory at a time, however long the serie
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -26,6 +27,8 @@ from csstcore.run.spool import Spool
 from csstcore.run.status import Failure, Status
 from csstcore.run.summing import sum_up
 from csstcore.run.values import Element, Series, Values, agree
+
+logger = logging.getLogger("csstcore.run")
 
 Lookup = Callable[[str], Any]
 
@@ -298,6 +301,7 @@ class Stages:
             stream = generator(self.env.setup.seed, self.job.id, step.id, label)
             arguments[step.signature.generator] = stream
         handed = self._hand_over(step, element, arguments, local)
+        logger.info("started")
         call = call_stage(step, arguments, len(driver))
         call.record.element = label
         call.record.references = used

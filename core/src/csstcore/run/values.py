@@ -23,11 +23,8 @@ class Element:
     """As read."""
     source: str
     """Path of its first file."""
-
-    @property
-    def label(self) -> str:
-        """Short name for records and messages."""
-        return ", ".join(f"{name} {value}" for name, value in self.keys.items()) or str(self.index)
+    label: str
+    """Short name for records and messages: the keys that it does not share with its job."""
 
 
 @dataclass(slots=True)

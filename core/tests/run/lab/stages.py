@@ -43,6 +43,10 @@ def skip(image: Image) -> Annotated[Table, "catalog"]:
     raise NotApplicable("nothing to measure")
 
 
+def nothing(image: Image) -> Annotated[Image, "second"]:
+    raise NotApplicable("no second image")
+
+
 def fail(image: Image) -> Annotated[Table, "catalog"]:
     logging.getLogger("csst_lab").warning("about to fail on %s", image.meta.obs_id)
     raise ValueError("a bug in the stage")
@@ -88,6 +92,10 @@ def relabel(image: Image, background: Image | None = None) -> Annotated[Image, "
 def combine(images: Sequence[Image]) -> Annotated[Image, "combined"]:
     metric("images", len(images))
     return Image(np.mean([image.data for image in images], axis=0), u.adu, meta=images[0].meta)
+
+
+def combine_one(image: Image) -> Annotated[Image, "image"]:
+    return replace(image, data=image.data + 1)
 
 
 def select(images: Sequence[Image]) -> Annotated[Sequence[Image | None], "images"]:
