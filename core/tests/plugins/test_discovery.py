@@ -4,6 +4,7 @@ import importlib.metadata
 import sys
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from csstcore.errors import PluginError
 from csstcore.plugin import Stage
@@ -72,6 +73,11 @@ def test_a_distribution_that_requires_no_core_is_incompatible(fake_distribution,
     assert only("free").why == "requires no version of csstcore; expected e.g. csstcore>=0.1,<0.2"
 
 
+def test_of_several_requirements_on_the_core_every_one_counts(fake_distribution):
+    fake_distribution("old", source(), requires=("csstcore>=0.1", "csstcore<0.1"))
+    assert only("old").state is PluginState.INCOMPATIBLE
+
+
 def test_an_unreadable_requirement_is_incompatible(fake_distribution):
     fake_distribution("odd", source(), requires=("csstcore>=x.y",))
     assert only("odd").state is PluginState.INCOMPATIBLE
@@ -85,6 +91,20 @@ def test_an_unreadable_requirement_is_incompatible(fake_distribution):
 def test_every_form_of_a_fulfilled_requirement_is_active(fake_distribution, requirement):
     fake_distribution("good", source(), requires=("numpy>=99", requirement))
     assert only("good").state is PluginState.ACTIVE
+
+
+@pytest.mark.parametrize("version", ["0.0.9", "0.1", "0.1.0", "0.1.5", "0.2", "0.2.0.dev1", "1.0"])
+@pytest.mark.parametrize(
+    "specifier", [">=0.1,<0.2", ">= 0.1.0, < 0.2.0", "<0.1.1", ">=0.1.0.0", "~=0.1.0", "==0.1.*"]
+)
+def test_the_requirement_means_what_packaging_says(
+    fake_distribution, monkeypatch, version, specifier
+):
+    monkeypatch.setattr(discovery, "__version__", version)
+    fake_distribution("some", source(), requires=(f"csstcore{specifier}",))
+    fulfilled = SpecifierSet(specifier).contains(version, prereleases=True)
+    expected = PluginState.ACTIVE if fulfilled else PluginState.INCOMPATIBLE
+    assert only("some").state is expected
 
 
 def test_two_distributions_with_one_namespace_conflict_and_neither_is_imported(fake_distribution):

@@ -15,9 +15,8 @@ from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from packaging.specifiers import SpecifierSet
 from stevedore import NamedExtensionManager
 
 from csstcore import __version__
@@ -25,6 +24,9 @@ from csstcore.errors import PluginError
 from csstcore.plugin import Declaration
 from csstcore.plugins.collect import collect
 from csstcore.plugins.registry import Plugin, PluginState, Registry, folder_of
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 GROUP: Final = "csstcore.plugins"
 """Entry-point group: name = namespace, value = module of ``plugin.py``."""
@@ -127,8 +129,11 @@ def _incompatible(requires: list[str]) -> str:
         match = re.fullmatch(r"csstcore(?![\w.-])\s*(.*)", line.strip(), re.IGNORECASE)
         if match is None:
             continue
+        if _plainly_fulfilled(match[1]):
+            required = True
+            continue
         try:
-            versions = _versions(line, match[1])
+            versions = _versions(line)
         except ValueError as error:  # what packaging raises on a malformed line
             return f"the requirement {line!r} cannot be read ({error}); {expected}"
         if versions is None:
@@ -139,11 +144,29 @@ def _incompatible(requires: list[str]) -> str:
     return "" if required else f"requires no version of csstcore; {expected}"
 
 
-def _versions(line: str, after_name: str) -> SpecifierSet | None:
+def _plainly_fulfilled(clauses: str) -> bool:
+    """Return whether all clauses are ``>=`` or ``<`` of plain numbers, and hold.
+
+    Everything else is left to packaging, whose import takes a tenth of a short command's time.
+    """
+    number = r"\d+(?:\.\d+)*"
+    if not re.fullmatch(number, __version__):
+        return False
+    for clause in clauses.split(","):
+        match = re.fullmatch(rf"\s*(>=|<)\s*({number})\s*", clause)
+        if match is None or (_release(__version__) >= _release(match[2])) != (match[1] == ">="):
+            return False
+    return True
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version without trailing zeros, in the order of versions."""
+    return tuple(map(int, re.sub(r"(\.0+)+$", "", version).split(".")))
+
+
+def _versions(line: str) -> SpecifierSet | None:
     """Return the versions one requirement allows; None if its marker does not apply here."""
-    if after_name[:1] not in "[(@" and ";" not in after_name:
-        return SpecifierSet(after_name)
-    from packaging.requirements import Requirement  # slow to import, and seldom needed
+    from packaging.requirements import Requirement
 
     requirement = Requirement(line)
     if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
