@@ -69,3 +69,15 @@ def test_nonlinearity_reference_comes_back_as_written(definitions, make_image, t
     path = write_product(definition, Table(table, make_image().meta), Sources(), tmp_path)
     found = read_products(definition, path).products[0].table
     assert np.array_equal(found["coefficient"], table["coefficient"])
+
+
+@pytest.mark.parametrize(("given", "found"), [(7, 7), ("SITE", "SITE"), ("07", "07")])
+def test_detector_comes_back_as_number_or_name(
+    definitions, make_image, given, found, tmp_path
+) -> None:
+    definition = definitions.get("calib.bias")
+    image = make_image(detector=given)
+    image = replace(image, variance=image.data.copy())
+    image.set_flag("bad", image.data > 0)
+    path = write_product(definition, image, Sources(), tmp_path)
+    assert read_products(definition, path).products[0].meta.detector == found
