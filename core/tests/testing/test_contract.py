@@ -151,7 +151,7 @@ def contract(fake_distribution, pytester):
 def test_a_good_plugin_keeps_the_contract(contract):
     counts, failed, text = contract()
     assert not failed, text
-    assert counts == {"passed": 20}
+    assert counts == {"passed": 20, "skipped": 1}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ STAGE = '[[stage]]\nuse = "not_there.move"\nin = { image = "image" }\n\n[outputs
 def test_a_pipeline_may_lack_distributions_that_it_requires(contract):
     counts, failed, text = contract(("[inputs]", REQUIRES), ("[outputs]", STAGE))
     assert not failed, text
-    assert counts == {"passed": 20}
+    assert counts == {"passed": 20, "skipped": 1}
 
 
 def test_a_pipeline_may_lack_nothing_else(contract):
@@ -236,4 +236,23 @@ def test_a_plugin_without_stages_needs_no_examples(contract):
     tests = 'from csstcore.testing.contract import *\nPLUGIN = "good"\n'
     counts, failed, text = contract(tests=tests, **{"plugin.py": plugin})
     assert not failed, text
-    assert counts == {"passed": 4, "skipped": 7}
+    assert counts == {"passed": 4, "skipped": 8}
+
+
+RULES = """
+@hookimpl
+def csst_references():
+    from csstcore.plugin import ReferenceRules
+
+    return [ReferenceRules("good.bias", "rules.toml", "The shipped bias")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [('file = "image.toml"', True), ('file = "not_there.toml"', False), ('flie = "x"', False)],
+)
+def test_shipped_rules_are_valid_and_complete(contract, rule, passes):
+    text = f'[reference]\ntype = "good.bias"\n\n[[rule]]\n{rule}\n'
+    _, failed, output = contract(**{"plugin.py": PLUGIN + RULES, "rules.toml": text})
+    assert ("test_reference_rules_load" not in failed) == passes, output

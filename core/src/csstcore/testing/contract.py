@@ -31,7 +31,7 @@ from typing import Any
 import pytest
 
 from csstcore.errors import NotApplicable, Problems, UnprocessableData
-from csstcore.plugin import Declaration, Definition, Pipeline, ReferenceType, Stage
+from csstcore.plugin import Declaration, Definition, Pipeline, ReferenceRules, ReferenceType, Stage
 from csstcore.plugins.discovery import discover
 from csstcore.plugins.hooks import HOOKS
 from csstcore.plugins.importing import load
@@ -47,6 +47,7 @@ __all__ = [
     "test_plugin_is_active",
     "test_plugin_module_is_cheap_to_import",
     "test_plugin_sees_only_the_public_core_and_no_other_plugin",
+    "test_reference_rules_load",
     "test_stage_leaves_its_inputs_unchanged",
     "test_stage_returns_what_it_declares",
     "test_stage_signature_is_accepted",
@@ -64,6 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "contract_stage": lambda each: isinstance(each, Stage),
         "contract_definition": lambda each: isinstance(each, Definition),
         "contract_pipeline": lambda each: isinstance(each, Pipeline),
+        "contract_rules": lambda each: isinstance(each, ReferenceRules),
         "contract_target": lambda each: _target(each) is not None,
         "contract_declaration": lambda each: (
             not isinstance(each, ReferenceType)
@@ -148,6 +150,16 @@ def test_definition_loads(contract_definition: Declared[Definition]) -> None:
     from csstcore.definitions.load import load_definition
 
     load_definition(contract_definition.path)
+
+
+def test_reference_rules_load(contract_rules: Declared[ReferenceRules]) -> None:
+    """The shipped rules are valid, and every file they name is there."""
+    from csstcore.references.rules import read_rules
+
+    rules = read_rules(contract_rules.path, contract_rules.declaration.name, need_sha256=False)
+    folder = contract_rules.path.parent
+    missing = [rule.file for rule in rules.rule if not (folder / rule.file).is_file()]
+    assert not missing, f"{contract_rules.path} names files that are not there: {missing}"
 
 
 def test_pipeline_passes_the_static_check(contract_pipeline: Declared[Pipeline]) -> None:
