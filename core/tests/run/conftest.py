@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+import csstcore
 from csstcore.plugins.registry import Registry
 from csstcore.run.executor import Outcome, Task
 from csstcore.run.record import JobRecord, load_record
@@ -145,18 +147,38 @@ def bench(tmp_path: Path, lab: Registry) -> Bench:
     return Bench(tmp_path, lab)
 
 
-@pytest.fixture
-def command(lab_folder: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start ``csstcore`` as users do, with the lab as the only plugin beside the installed."""
+@pytest.fixture(scope="session")
+def frozen_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources: editing them while the tests run is no change of code."""
+    folder = tmp_path_factory.mktemp("core")
+    shutil.copytree(
+        Path(csstcore.__file__).parent,
+        folder / "csstcore",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    return folder
 
-    def start(*words: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": str(lab_folder), **(env or {})}
-        return subprocess.Popen(
+
+Command = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def command(lab_folder: Path, frozen_core: Path) -> Iterator[Command]:
+    """Start ``csstcore`` as users do; what still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
             [sys.executable, "-m", "csstcore.cli.main", *map(str, words)],
-            env=environment,
+            env={**os.environ, "PYTHONPATH": f"{frozen_core}{os.pathsep}{lab_folder}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

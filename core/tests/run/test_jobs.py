@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from csstcore.errors import ConfigurationError, FileError
+from csstcore.errors import ConfigurationError
 from csstcore.run.environment import Environment, Setup
 from csstcore.run.jobs import Job, Jobs, in_shard, make_jobs
 from csstcore.run.scan import find_files, scan
@@ -146,7 +146,7 @@ def test_a_truncated_file_fails_its_job_with_the_cause(bench: Bench) -> None:
 
 
 def test_a_path_that_does_not_exist_is_named(bench: Bench) -> None:
-    with pytest.raises(FileError, match="missing: no such file or folder"):
+    with pytest.raises(ConfigurationError, match="missing: no such file or folder"):
         bench(ONE + STAGE + OUTPUT, bench.folder / "missing")
 
 
@@ -175,7 +175,7 @@ def test_ids_of_jobs_are_safe_and_unique(bench: Bench) -> None:
 def test_shards_are_disjoint_complete_and_stable() -> None:
     jobs = [Job(f"{number}_7", {}) for number in range(200)]
     shards = [[job.id for job in jobs if in_shard(job, (i, 3))] for i in (1, 2, 3)]
-    assert sorted(sum(shards, [])) == sorted(job.id for job in jobs)
+    assert sorted(job for shard in shards for job in shard) == sorted(job.id for job in jobs)
     assert all(40 < len(shard) < 95 for shard in shards)
     assert [job.id for job in jobs[:50] if in_shard(job, (1, 3))] == [
         job for job in shards[0] if job in {job.id for job in jobs[:50]}

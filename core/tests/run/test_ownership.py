@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import astropy.units as u
@@ -73,7 +72,7 @@ def test_mapping_planes_keeps_units_descriptions_and_all_else() -> None:
 
 
 @pytest.fixture
-def copied(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+def copied(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Bytes that the run copied, by nothing else than `own`."""
     total = {"bytes": 0}
 
@@ -89,7 +88,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
         return owned
 
     monkeypatch.setattr(stages, "own", counting)
-    yield total
+    return total
 
 
 PLANE = 4 * 5 * 4

@@ -14,7 +14,7 @@ from csstcore.definitions.meta import read_keys, read_meta
 from csstcore.definitions.model import DefinitionModel
 from csstcore.definitions.names import parse_name
 from csstcore.definitions.recognise import why_not
-from csstcore.errors import FileError
+from csstcore.errors import ConfigurationError, FileError
 from csstcore.pipeline.model import Range
 from csstcore.pipeline.plan import Plan, PlanInput
 from csstcore.products.meta import META_FIELDS, Meta
@@ -55,7 +55,7 @@ def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
 
     Raises
     ------
-    FileError
+    ConfigurationError
         If a path does not exist.
     """
     seen: set[Path] = set()
@@ -66,7 +66,7 @@ def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
         elif absolute.exists():
             found = [(absolute, True)]
         else:
-            raise FileError(f"{path}: no such file or folder")
+            raise ConfigurationError(f"{path}: no such file or folder")
         for file, named in found:
             if file not in seen:
                 seen.add(file)
