@@ -12,7 +12,7 @@ from astropy.time import Time
 from csstcore.errors import ConfigurationError, ReferenceFileError
 from csstcore.plugins.registry import Registry
 from csstcore.products import Meta
-from csstcore.references import ReferenceStore
+from csstcore.references import NoReferenceError, ReferenceStore
 
 from .conftest import make_registry, sha256
 
@@ -41,6 +41,16 @@ def test_a_shipped_reference_is_chosen_without_a_store(registry: Registry) -> No
     choice = ReferenceStore(None, registry).choose("calib.readout", DETECTOR_7)
     assert (choice.path.name, choice.source) == ("small.toml", "shipped")
     assert choice.sha256 == sha256(b"rows = 608\n")
+
+
+def test_without_a_store_a_missing_reference_says_so(
+    registry: Registry, store: ReferenceStore, reference: Path
+) -> None:
+    with pytest.raises(NoReferenceError, match="there are no rules for it; no reference store"):
+        ReferenceStore(None, registry).choose("calib.bias", DETECTOR_7)
+    store.add("calib.bias", reference, {"detector": 8})
+    with pytest.raises(NoReferenceError, match=r"has detector 7$"):
+        store.choose("calib.bias", DETECTOR_7)
 
 
 def test_the_store_wins_over_shipped_references(store: ReferenceStore, tmp_path: Path) -> None:

@@ -120,6 +120,20 @@ def job(number: int, run: str = "20270301-001") -> JobRecord:
             CallRecord(Status.DONE, "frame 0", wall_s=0.2, peak_bytes=10**8),
             CallRecord(Status.SKIPPED, "frame 1", "the frame is empty"),
         ]
+        record.checks += [
+            CheckRecord(
+                "level",
+                "msc.level",
+                "read",
+                "msc.l0",
+                10.0 + n,
+                n < 3,
+                None,
+                12.5,
+                element=f"frame {n}",
+            )
+            for n in range(4)
+        ]
     return record
 
 

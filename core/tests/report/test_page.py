@@ -80,6 +80,20 @@ def test_stage_times_memory_metrics_parameters_and_files_are_told(make_run: Make
     assert "the frame is empty" in text
 
 
+def test_elements_of_a_series_are_told_only_where_they_differ(make_run: MakeRun) -> None:
+    text, _ = read(write_report(make_run(2)))
+    assert "2 elements" in text
+    assert "frame 1" in text
+    assert "frame 0" not in text
+    assert ">10 … 12<" in text
+    assert "frame 3" in text
+
+
+def test_a_trend_needs_several_jobs(make_run: MakeRun) -> None:
+    assert 'id="trends"' not in write_report(make_run(1)).read_text()
+    assert 'id="trends"' in write_report(make_run(2)).read_text()
+
+
 def test_the_page_needs_nothing_from_elsewhere(make_run: MakeRun) -> None:
     text, page = read(write_report(make_run(3, figures=True)))
     assert page.count("script") == page.count("link") == 0

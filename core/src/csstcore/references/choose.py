@@ -198,7 +198,7 @@ def _comparable(value: object) -> object:
 def _no_match(reference_type: str, tiers: Sequence[RuleSet], observation: Observation) -> str:
     entries = [entry for rules in tiers for entry in rules.entries]
     if not entries:
-        return f"{reference_type}: there are no rules; add a file with `csstcore refs add`"
+        return f"{reference_type}: there are no rules for it"
     closest = min(entries, key=lambda entry: len(failures(entry, observation)))
     reasons = "; ".join(failures(closest, observation))
     return (

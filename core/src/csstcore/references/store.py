@@ -10,12 +10,12 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from csstcore.errors import ConfigurationError, CsstError, Problems, ReferenceFileError
 from csstcore.plugin import ReferenceRules, ReferenceType
 from csstcore.products.meta import Meta
-from csstcore.references.choose import Choice, Entry, RuleSet, choose
+from csstcore.references.choose import Choice, Entry, NoReferenceError, RuleSet, choose
 from csstcore.references.digest import file_sha256
 from csstcore.references.folder import StoreFolder
 from csstcore.references.observation import Observation
@@ -23,6 +23,8 @@ from csstcore.references.rules import conditions, read_rules, toml_value
 
 if TYPE_CHECKING:
     from csstcore.plugins.registry import Registry
+
+_NO_STORE: Final = "no reference store was given (--refs DIR, or CSSTCORE_REFS)"
 
 
 class ReferenceStore:
@@ -89,7 +91,12 @@ class ReferenceStore:
         if reference_type in self.overrides:
             path = self.overrides[reference_type]
             return Choice(reference_type, path, file_sha256(path), "override")
-        choice = choose(reference_type, self._rules(reference_type), meta)
+        try:
+            choice = choose(reference_type, self._rules(reference_type), meta)
+        except NoReferenceError as error:
+            if self.folder is not None:
+                raise
+            raise NoReferenceError(f"{error}; {_NO_STORE}") from None
         if not choice.sha256:
             return replace(choice, sha256=file_sha256(choice.path))
         if not choice.path.is_file():
@@ -137,7 +144,7 @@ class ReferenceStore:
             If there is no store, the type is unknown, or `match` is wrong.
         """
         if self.folder is None:
-            raise ConfigurationError("no reference store: give --refs DIR or set CSSTCORE_REFS")
+            raise ConfigurationError(_NO_STORE)
         self._registry.get(ReferenceType, reference_type)
         try:
             checked = conditions(match)

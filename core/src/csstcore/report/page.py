@@ -80,6 +80,7 @@ def _render(run_folder: Path, jobs: Sequence[Job], damaged: Sequence[str]) -> st
         counts=summary.count_statuses(jobs),
         jobs=jobs,
         detailed=[job for job in jobs if job.detailed],
+        check_rows=summary.check_rows,
         figures={job.number: _figures(run_folder, job) for job in jobs if job.pictured},
         reasons=summary.reasons(jobs),
         checks_out=summary.checks_out(jobs),

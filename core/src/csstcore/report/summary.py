@@ -62,6 +62,20 @@ class StageSummary:
 
 
 @dataclass(slots=True)
+class CheckRow:
+    """A check of a job, or of all elements of a series that pass it."""
+
+    check: Mapping[str, Any]
+    values: list[float | None]
+
+    @property
+    def ends(self) -> list[float | None]:
+        """The value, or the smallest and the largest."""
+        known = [value for value in self.values if value is not None]
+        return [*sorted({min(known), max(known)})] if known else [None]
+
+
+@dataclass(slots=True)
 class Series:
     """A number over all jobs."""
 
@@ -176,7 +190,7 @@ def series(jobs: Iterable[Job]) -> list[Series]:
                     name = f"{stage['id']}: {metric}"
                     _append(metrics.setdefault(name, Series(name)), job, value, ok=True)
     varying = [one for one in metrics.values() if len(set(one.values)) > 1]
-    return [one for one in checks.values() if len(one.values) > 1] + varying
+    return [one for one in [*checks.values(), *varying] if len(set(one.numbers)) > 1]
 
 
 def _append(one: Series, job: Job, value: float, *, ok: bool) -> None:
@@ -194,6 +208,22 @@ def checks_out(jobs: Iterable[Job]) -> list[tuple[Mapping[str, Any], list[Job]]]
                 key = check["product"], check["id"]
                 found.setdefault(key, (check, []))[1].append(job)
     return sorted(found.values(), key=lambda pair: -len(pair[1]))
+
+
+def check_rows(record: Record) -> list[CheckRow]:
+    """Return the checks of a job: one row for all elements that pass, one for each that fails."""
+    rows: list[CheckRow] = []
+    passed: dict[tuple[str, str], CheckRow] = {}
+    for check in record["checks"]:
+        key = check["product"], check["id"]
+        if check["ok"] and key in passed:
+            passed[key].values.append(check["value"])
+            continue
+        row = CheckRow(check, [check["value"]])
+        rows.append(row)
+        if check["ok"]:
+            passed[key] = row
+    return rows
 
 
 def shared(jobs: Iterable[Job], name: str) -> dict[str, str]:
