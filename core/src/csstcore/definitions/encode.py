@@ -132,20 +132,22 @@ def flag_table(
     ValueError
         If a flag is set that the file has no name for.
     """
-    if all(file.get(name) == value for name, value in product.items()) or not file:
+    if not file:
         return None
     used = 0
     for plane in planes:
         used |= int(np.bitwise_or.reduce(plane, axis=None))
+    names = {value: name for name, value in product.items()}
+    for bit in (1 << n for n in range(16)):
+        if used & bit and names.get(bit) not in file:
+            called = repr(names[bit]) if bit in names else f"bit {bit}, which has no name,"
+            raise ValueError(f"flag {called} is set, but the file has only {', '.join(file)}")
+    if all(file.get(name, value) == value for name, value in product.items()):
+        return None
     table = np.zeros(65536, np.uint16)
     values = np.arange(65536, dtype=np.uint32)
-    for bit in (1 << n for n in range(16)):
-        name = next((name for name, value in product.items() if value == bit), None)
-        if name in file:
-            table[values & bit != 0] |= np.uint16(file[str(name)])
-        elif used & bit:
-            called = f"{name!r}" if name is not None else f"bit {bit}, which has no name,"
-            raise ValueError(f"flag {called} is set, but the file has only {', '.join(file)}")
+    for name in product.keys() & file.keys():
+        table[values & product[name] != 0] |= np.uint16(file[name])
     return table
 
 

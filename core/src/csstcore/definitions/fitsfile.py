@@ -58,6 +58,11 @@ class Hdu:
         return str(self.values.get("XTENSION", "")).strip() == "BINTABLE"
 
 
+def one_line(cause: BaseException) -> str:
+    """Return the message of an error on one line."""
+    return " ".join(str(cause).split())
+
+
 def open_binary(path: Path) -> IO[bytes]:
     """Open a file for reading; a gzip file is expanded in memory."""
     try:
@@ -124,7 +129,7 @@ def _read_unit(path: Path, stream: IO[bytes], index: int, position: int, length:
     except FileError:
         raise
     except Exception as cause:  # astropy raises nearly anything on damaged bytes
-        raise FileError(f"{path}: header of HDU {index} is damaged: {cause}") from cause
+        raise FileError(f"{path}: header of HDU {index} is damaged: {one_line(cause)}") from cause
     offset = stream.tell()
     if offset + size > length:
         raise FileError(
@@ -141,9 +146,8 @@ def _values(header: fits.Header) -> dict[str, Any]:
     for card in header.cards:
         try:
             keyword, value = card.keyword, card.value
-        except (fits.VerifyError, ValueError) as cause:
-            keyword, value = card.image[:8].strip(), Unreadable(card.image[10:].strip())
-            del cause
+        except (fits.VerifyError, ValueError):
+            keyword, value = card.image[:8].strip(), Unreadable(card.image[10:].strip("' "))
         if keyword in ("COMMENT", "HISTORY", "", "END") or isinstance(value, Undefined):
             continue
         values.setdefault(keyword, value)

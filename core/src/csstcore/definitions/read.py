@@ -11,7 +11,7 @@ from typing import IO, Any
 import astropy.units as u
 
 from csstcore.definitions.contents import content_problems, keyword_problems
-from csstcore.definitions.fitsfile import Hdu, open_binary, scan
+from csstcore.definitions.fitsfile import Hdu, one_line, open_binary, scan
 from csstcore.definitions.header import Header, call_reader, match_units, read_header
 from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel, HduModel
@@ -141,7 +141,7 @@ def _unit_planes(path: Path, stream: IO[bytes], unit: Hdu, hdu: HduModel) -> dic
     except WrongPlane as wrong:
         raise FileError(f"{path}: HDU {hdu.name}: {wrong}") from wrong
     except Exception as cause:  # astropy raises nearly anything on damaged tables and WCS
-        raise FileError(f"{path}: HDU {hdu.name}: cannot be read: {cause}") from cause
+        raise FileError(f"{path}: HDU {hdu.name}: cannot be read: {one_line(cause)}") from cause
     unit_ = parse_unit(hdu.unit or str(unit.values.get("BUNIT", "")))
     if hdu.quantity:
         planes[hdu.plane] = u.Quantity(array, unit_, copy=False, dtype=array.dtype)

@@ -7,6 +7,7 @@ from pathlib import Path
 from csstcore.definitions.catalog import Definitions
 from csstcore.definitions.header import Header, read_header
 from csstcore.definitions.model import DefinitionModel
+from csstcore.definitions.names import parse_name
 from csstcore.errors import FileError
 
 
@@ -33,7 +34,7 @@ def why_not(definition: DefinitionModel, path: Path, header: Header) -> list[str
     if definition.file is None and not definition.identify:
         return ["the definition has neither [file] nor [identify], so it recognises no file"]
     reasons = []
-    if definition.file is not None and not header.fields:
+    if definition.file is not None and parse_name(definition, path.name) is None:
         reasons.append(f"file name {path.name!r}: expected {definition.file.name}")
     for keyword, choices in definition.identify.items():
         value = header.get(keyword)

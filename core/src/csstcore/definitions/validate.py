@@ -7,7 +7,7 @@ from typing import IO, Final
 
 from csstcore.definitions.checksum import byte_sum, fold
 from csstcore.definitions.contents import content_problems, keyword_problems
-from csstcore.definitions.fitsfile import BLOCK, Hdu, open_binary, scan
+from csstcore.definitions.fitsfile import BLOCK, Hdu, one_line, open_binary, scan
 from csstcore.definitions.header import Header, call_reader, match_units, read_header
 from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel
@@ -72,7 +72,7 @@ def _fits_problems(definition: DefinitionModel, path: Path, header: Header) -> l
                 if hdu is not None and hdu.is_table and unit.is_table:
                     problems += [f"{name}: {text}" for text in read_table(stream, unit, hdu)[1]]
             except Exception as cause:  # astropy raises nearly anything on damaged bytes
-                problems.append(f"{name}: {cause}")
+                problems.append(f"{name}: {one_line(cause)}")
             problems += [f"{name}: {text}" for text in _sum_problems(stream, unit)]
     return problems
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from csstcore.definitions.fitsfile import one_line
+
 _FILL: Final = -9999
 _PV: Final = re.compile(r"PV\d+_\d+$")
 _SIP: Final = re.compile(r"(A|B|AP|BP)_(ORDER|\d_\d)$")
@@ -44,7 +46,7 @@ def read_wcs(values: Mapping[str, Any]) -> WCS | None:
             wcs = WCS(header, naxis=2)
             wcs.wcs.set()
         except Exception as cause:  # wcslib raises many types
-            raise ValueError(f"the WCS cards are not valid: {str(cause).strip()}") from cause
+            raise ValueError(f"the WCS cards are not valid: {one_line(cause)}") from cause
     return wcs
 
 
