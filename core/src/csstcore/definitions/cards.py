@@ -19,7 +19,7 @@ from csstcore.definitions.sources import Sources, look_up
 from csstcore.definitions.units import parse_unit
 from csstcore.definitions.wcs import wcs_cards
 from csstcore.errors import FileError
-from csstcore.products.meta import Meta
+from csstcore.products.meta import Meta, undated_leap_seconds
 
 STRUCTURE: Final = frozenset(
     {
@@ -124,7 +124,9 @@ def _fill(where: str, model: KeywordModel) -> Any:
 def _plain(model: KeywordModel, value: Any) -> Any:
     """Return a value as FITS holds it; None for what is not finite."""
     if isinstance(value, Time) and model.format is None:
-        return value.utc.isot.removesuffix(".000") if model.type == "str" else float(value.utc.mjd)
+        with undated_leap_seconds():
+            utc = value.utc
+            return utc.isot.removesuffix(".000") if model.type == "str" else float(utc.mjd)
     if isinstance(value, u.Quantity):
         value = value.value if model.unit is None else value.to_value(parse_unit(model.unit))
     if isinstance(value, (np.ndarray, list, tuple)) and np.ndim(value) > 0:

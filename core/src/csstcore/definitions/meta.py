@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import astropy.units as u
@@ -24,6 +24,7 @@ from csstcore.products.meta import (
     META_UNITS,
     Meta,
     plain_value,
+    undated_leap_seconds,
 )
 
 
@@ -186,11 +187,12 @@ def _converted(
 
 def _time(rule: MetaRule, value: Any, where: str) -> Time:
     try:
-        if rule.format is not None and "%" in rule.format:
-            moment = datetime.strptime(str(value), rule.format).replace(tzinfo=UTC)
-            return Time(moment.replace(tzinfo=None), scale="utc")
-        if isinstance(value, str):
-            return Time(value.strip().rstrip("Z"), format="isot", scale="utc")
-        return Time(float(value), format=rule.format or "mjd", scale="utc")
+        with undated_leap_seconds():
+            if rule.format is not None and "%" in rule.format:
+                text = datetime.strptime(str(value), rule.format).isoformat()
+                return Time(text, format="isot", scale="utc")
+            if isinstance(value, str):
+                return Time(value.strip().rstrip("Z"), format="isot", scale="utc")
+            return Time(float(value), format=rule.format or "mjd", scale="utc")
     except (ValueError, TypeError) as cause:
         raise ValueError(f"{where} a time (UTC)") from cause

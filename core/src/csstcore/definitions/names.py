@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from csstcore.definitions.model import DefinitionModel, FieldModel
 from csstcore.errors import FileError
+from csstcore.products.meta import undated_leap_seconds
 
 _SAFE: Final = re.compile(r"[A-Za-z0-9._-]+")
 _SUFFIXES: Final = re.compile(r"\.(gz|fz)$")
@@ -95,5 +96,6 @@ def formatted(value: Any, form: str | None) -> str:
     if form is None or (isinstance(value, str) and "%" in form):
         return str(value)
     if "%" in form:
-        return str(value.strftime(form))
+        with undated_leap_seconds():
+            return str(value.strftime(form))
     return format(int(value) if isinstance(value, str) and form.endswith("d") else value, form)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,6 +89,14 @@ META_INTEGERS: Final = frozenset({"level", "frame", "brick"})
 """Fields that are whole numbers."""
 
 
+@contextmanager
+def undated_leap_seconds() -> Iterator[None]:
+    """Silence ERFA's remark that leap seconds are not yet announced for a future date."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*dubious year")
+        yield
+
+
 def plain_value(meta: Meta, name: str) -> Any:
     """Return a field of `meta` as str, int, float, list of float or None.
 
@@ -96,6 +107,7 @@ def plain_value(meta: Meta, name: str) -> Any:
     if value is None or isinstance(value, (str, int)):
         return value
     if name in META_TIMES:
-        return str(value.utc.isot)
+        with undated_leap_seconds():
+            return str(value.utc.isot)
     number = value.to_value(META_UNITS[name])
     return number.tolist() if hasattr(number, "tolist") else float(number)
