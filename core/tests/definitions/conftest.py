@@ -119,6 +119,11 @@ def define(tmp_path: Path) -> Define:
 
 
 @pytest.fixture
+def camera_text() -> str:
+    return CAMERA
+
+
+@pytest.fixture
 def camera(define: Define) -> DefinitionModel:
     return define(CAMERA)
 

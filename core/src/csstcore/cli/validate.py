@@ -35,6 +35,9 @@ def command(
     definitions = Definitions(discover())
     if name is not None:
         definitions.get(name)
+    else:
+        for problem in definitions.usable()[1]:
+            click.echo(f"not used: {problem}", err=True)
     reports = [_report(definitions, path, name) for path in files]
     if as_json:
         click.echo(json.dumps(reports, indent=2))
@@ -52,11 +55,7 @@ def _report(definitions: Definitions, path: Path, name: str | None) -> dict[str,
     from csstcore.definitions.recognise import candidates
     from csstcore.definitions.validate import validate_file
 
-    if name is not None:
-        names: list[str] = [name]
-        problems: list[str] = []
-    else:
-        names, problems = candidates(definitions, path)
+    names, problems = candidates(definitions, path) if name is None else ([name], [])
     found = {item: validate_file(definitions.get(item), path) for item in names}
     good = not problems and not any(found.values())
     return {"file": str(path), "good": good, "problems": problems, "definitions": found}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from csstcore.definitions.load import load_definition
 from csstcore.definitions.model import DefinitionModel
-from csstcore.errors import Problems
+from csstcore.errors import CsstError, Problems
 from csstcore.plugin import Definition, Reader
 from csstcore.plugins.registry import Registry
 
@@ -27,6 +27,18 @@ class Definitions:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._registry.declared(Definition))
+
+    def usable(self) -> tuple[list[str], list[str]]:
+        """Return the names of all definitions that can be read, and what is wrong with others."""
+        names, problems = [], []
+        for name in self:
+            try:
+                self.get(name)
+            except CsstError as cause:
+                problems.append(str(cause))
+            else:
+                names.append(name)
+        return names, problems
 
     def get(self, full_name: str) -> DefinitionModel:
         """Return a definition.

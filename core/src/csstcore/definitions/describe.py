@@ -25,7 +25,7 @@ def describe_definition(definition: DefinitionModel) -> str:
     if head.source:
         lines.append(f"source   {head.source.strip()}")
     for title, rows in _tables(definition):
-        if rows:
+        if rows or title.startswith("HDU "):
             lines += ["", title, *_aligned(rows)]
     return "\n".join(lines)
 

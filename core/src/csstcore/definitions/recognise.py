@@ -52,7 +52,7 @@ def candidates(definitions: Definitions, path: Path) -> tuple[list[str], list[st
     Parameters
     ----------
     definitions
-        All definitions to try.
+        All definitions; those that cannot be read are passed over.
     path
         The file.
 
@@ -67,7 +67,7 @@ def candidates(definitions: Definitions, path: Path) -> tuple[list[str], list[st
     names: list[str] = []
     against: dict[str, list[str]] = {}
     failures: dict[str, str] = {}
-    for name in definitions:
+    for name in definitions.usable()[0]:
         definition = definitions.get(name)
         try:
             header = read_header(definition, path)

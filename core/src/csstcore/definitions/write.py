@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -59,7 +60,7 @@ def write_product(
     name = format_name(definition, _name_fields(definition, sources, meta or Meta()))
     date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     record = {**sources.record, "file_name": name}
-    sources = Sources(**{**vars(sources), "record": record})
+    sources = replace(sources, record=record)
     writing = Writing(definition, products[0], sources, name, date)
     path = folder / name
 
