@@ -75,20 +75,21 @@ def measure_background(data: NDArray[np.float32], cell: int = CELL_PIXEL) -> Bac
 def scale(
     data: NDArray[np.float32], level: NDArray[np.float32], noise: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return ``asinh((data - level) / noise)``; where data are not finite, zero.
+    """Return ``asinh((data - level) / noise)``; zero where that is not finite.
 
     Written with the logarithm, which numpy vectorises and its arcsinh does not.
     """
-    scaled = np.subtract(data, level)
-    scaled /= noise
-    sign = np.copysign(np.float32(1), scaled)
-    np.abs(scaled, out=scaled)
-    root = scaled * scaled
-    root += 1
-    np.sqrt(root, out=root)
-    scaled += root
-    np.log(scaled, out=scaled)
-    scaled *= sign
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.subtract(data, level, dtype=np.float32)
+        scaled /= noise
+        sign = np.copysign(np.float32(1), scaled)
+        np.abs(scaled, out=scaled)
+        root = scaled * scaled
+        root += 1
+        np.sqrt(root, out=root)
+        scaled += root
+        np.log(scaled, out=scaled)
+        scaled *= sign
     scaled[~np.isfinite(scaled)] = 0
     return scaled
 
