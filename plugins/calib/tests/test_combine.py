@@ -73,6 +73,22 @@ def test_variance_of_the_mean_is_right_on_average(rng) -> None:
         assert combined.variance.mean() == pytest.approx(combined.data.var(), rel=0.02)
 
 
+def test_weights_give_the_least_variance(rng) -> None:
+    sigma = np.array([1.0, 2.0, 5.0, 10.0])
+    values = (rng.normal(0.0, 1.0, (4, 200, 200)) * sigma[:, None, None]).astype(np.float32)
+    variances = np.broadcast_to(np.square(sigma)[:, None, None], values.shape).astype(np.float32)
+    combined = combine(frames(values, variances), clip_mad=50.0, weighted=True)
+    assert combined.variance == pytest.approx(1 / np.sum(sigma**-2.0), rel=1e-5)
+    assert combined.data.var() == pytest.approx(1 / np.sum(sigma**-2.0), rel=0.03)
+    expected = np.average(values, axis=0, weights=1 / variances)
+    assert np.median(np.abs(combined.data - expected)) < 1e-6
+
+
+def test_weights_need_variances(stack) -> None:
+    with pytest.raises(UnprocessableData, match="no variance to be weighted by"):
+        combine(frames(stack), weighted=True)
+
+
 def test_few_frames_are_not_clipped_by_chance(rng) -> None:
     values = rng.normal(0.0, 5.0, (3, 200, 200)).astype(np.float32)
     values[1, 10, 10] += 500.0

@@ -37,6 +37,15 @@ def test_measured_coefficients_make_the_response_linear(make_image, rng, readout
         assert corrected / true == pytest.approx(1.0, abs=0.002)
 
 
+def test_travel_of_a_shutter_that_averages_out_does_not_matter(make_image, readout) -> None:
+    y = np.tile(np.linspace(-1, 1, readout.channel_rows), readout.channels_y)[:, None]
+    travel = 0.03 * (0.5 - 1.5 * y**2)
+    travel -= travel.mean()
+    images = [make_image(9000.0 * (s + travel), seconds=s) for s in (0.5, 1.0, 2.0, 4.0, 6.0)]
+    table = measure_nonlinearity(images, readout).table
+    assert np.abs(table["coefficient"] @ np.array([5e4, 2.5e9])).max() < 1e-4
+
+
 def test_too_few_exposure_times_are_refused(make_image, readout) -> None:
     images = [make_image(1000.0 * s, seconds=s) for s in (1.0, 2.0, 2.0, 3.0)]
     with pytest.raises(UnprocessableData, match="3 exposure times; expected at least 4"):

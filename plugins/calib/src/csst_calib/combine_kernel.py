@@ -10,6 +10,9 @@ from csst_calib.compiled import compiled
 CHUNK = 512
 """Pixels sorted at once: with 20 frames 40 kB, so that they stay in the CPU's cache."""
 
+TINY = 1e-30
+"""Least variance that a weight is made of."""
+
 
 def sorting_network(size: int) -> NDArray[np.int64]:
     """Return the comparators of Batcher's odd-even merge sort, shape (comparators, 2).
@@ -84,21 +87,27 @@ def _add_unclipped(
     median: NDArray[np.float32],
     scale: NDArray[np.float32],
     clip: np.float32,
+    weighted: bool,
     sums: NDArray[np.float64],
 ) -> None:
-    """Add one frame's unclipped values to `sums`: number, deviation, its square, variance.
+    """Add one frame's unclipped values to `sums`.
 
-    Without variances pass zeros: then the frame's own sigma plays no part in clipping.
+    These are the number, the deviation times its weight, the squared deviation, the
+    variance, and the weight: 1, or the inverse variance if `weighted`. Without variances
+    pass zeros: then the frame's own sigma plays no part in clipping.
     """
     for q in range(len(median)):
         deviation = values[q] - median[q]
         limit = max(scale[q] * scale[q], variances[q])
         used = deviation * deviation <= clip * clip * limit
         kept = float(deviation) if used else 0.0
+        variance = float(variances[q])
+        weight = 1.0 / max(variance, TINY) if weighted else 1.0
         sums[0, q] += 1.0 if used else 0.0
-        sums[1, q] += kept
+        sums[1, q] += weight * kept
         sums[2, q] += kept * kept
-        sums[3, q] += float(variances[q]) if used else 0.0
+        sums[3, q] += variance if used else 0.0
+        sums[4, q] += weight if used else 0.0
 
 
 @compiled
@@ -107,14 +116,15 @@ def combine_pixels(
     variances: NDArray[np.float32],
     network: NDArray[np.int64],
     clip: np.float32,
+    weighted: bool,
     mean: NDArray[np.float32],
     mean_variance: NDArray[np.float32],
     counts: NDArray[np.int32],
 ) -> None:
     """Combine `values`, shape (frames, pixels), into `mean`, `mean_variance` and `counts`.
 
-    Values that take no part are infinite. `variances` has the same shape, or (0, 0): then
-    the variance of the mean comes from the scatter (0 for a single value).
+    Values that take no part are infinite. `variances` has the shape of `values`, or is
+    empty: then the variance of the mean comes from the scatter (0 for a single value).
     """
     frames, pixels = values.shape
     ascending = np.empty((frames, CHUNK), np.float32)
@@ -122,7 +132,7 @@ def combine_pixels(
     median = np.empty(CHUNK, np.float32)
     deviation = np.empty(CHUNK, np.float32)
     none = np.zeros(CHUNK, np.float32)
-    sums = np.empty((4, CHUNK), np.float64)
+    sums = np.empty((5, CHUNK), np.float64)
     for start in range(0, pixels, CHUNK):
         size = min(CHUNK, pixels - start)
         valid[:] = 0
@@ -142,11 +152,18 @@ def combine_pixels(
         for f in range(frames):
             noise = variances[f, start : start + size] if variances.size else none[:size]
             frame = values[f, start : start + size]
-            _add_unclipped(frame, noise, median[:size], deviation[:size], clip, sums)
+            _add_unclipped(frame, noise, median[:size], deviation[:size], clip, weighted, sums)
         for q in range(size):
             used = max(sums[0, q], 1.0)
-            mean[start + q] = float(median[q]) + sums[1, q] / used
-            scatter = max(sums[2, q] - sums[1, q] * sums[1, q] / used, 0.0)
-            noise_sum = sums[3, q] if variances.size else scatter * used / max(used - 1.0, 1.0)
-            mean_variance[start + q] = noise_sum / (used * used)
             counts[start + q] = int(sums[0, q])
+            if sums[0, q] > 0:
+                mean[start + q] = float(median[q]) + sums[1, q] / sums[4, q]
+            else:
+                mean[start + q] = 0.0
+            if not variances.size:
+                scatter = max(sums[2, q] - sums[1, q] * sums[1, q] / used, 0.0)
+                mean_variance[start + q] = scatter / (max(used - 1.0, 1.0) * used)
+            elif weighted:
+                mean_variance[start + q] = 1.0 / sums[4, q] if sums[4, q] > 0 else 0.0
+            else:
+                mean_variance[start + q] = sums[3, q] / (used * used)

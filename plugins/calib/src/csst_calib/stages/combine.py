@@ -19,7 +19,10 @@ MASKING_FLAGS = ("bad", "saturated", "cosmic_ray", "trail")
 
 
 def combine(
-    images: Sequence[Image], *, clip_mad: Annotated[float, Field(gt=0)] = 5.0
+    images: Sequence[Image],
+    *,
+    clip_mad: Annotated[float, Field(gt=0)] = 5.0,
+    weighted: bool = False,
 ) -> Annotated[Image, "combined"]:
     """Combine frames by the mean of what is left after median and MAD clipping.
 
@@ -31,9 +34,9 @@ def combine(
     that are not finite, do not take part.
 
     The variance of the mean is the sum of the variances of the values used over their
-    squared number; if a frame has none, it is the scatter of the values over their number,
-    whose relative error is sqrt(2 / (n - 1)): for few frames, run `estimate_variance` on
-    each before.
+    squared number (weighted: the inverse of the sum of the weights). If a frame has none, it
+    is the scatter of the values over their number, whose relative error is
+    sqrt(2 / (n - 1)): for few frames, run `estimate_variance` on each before.
 
     Memory: about 128 MB beside the result; every plane is read once, by tiles of rows.
 
@@ -43,6 +46,9 @@ def combine(
         Frames of one shape and unit.
     clip_mad
         Clipping limit in normalised median absolute deviations.
+    weighted
+        Weight by the inverse variance: for frames of unequal exposure, whose variance is a
+        smooth model (`estimate_variance`) and does not follow the noise.
 
     Returns
     -------
@@ -54,11 +60,14 @@ def combine(
     Raises
     ------
     UnprocessableData
-        If there is no frame, or shapes or units differ.
+        If there is no frame, shapes or units differ, or weights are asked for and a frame
+        has no variance.
     """
     first = _first_of_equals(images)
     rows, columns = first.shape
     variances = all(image.variance is not None for image in images)
+    if weighted and not variances:
+        raise UnprocessableData("a frame has no variance to be weighted by")
     data, variance = np.empty(first.shape, np.float32), np.empty(first.shape, np.float32)
     flags = np.zeros(first.shape, np.uint16)
     network = sorting_network(len(images))
@@ -78,6 +87,7 @@ def combine(
             sigmas_square,
             network,
             np.float32(clip_mad),
+            weighted,
             data[tile].reshape(-1),
             variance[tile].reshape(-1),
             count,

@@ -16,6 +16,9 @@ from csst_calib.common_meta import common_meta
 from csst_calib.readout import Readout
 from csstcore.api import Image, Reference, Table, UnprocessableData, metric
 
+OUTLIER = 0.25
+"""Pixels farther than this fraction from the median are defects or cosmic rays."""
+
 
 def measure_nonlinearity(
     flats: Sequence[Image],
@@ -26,7 +29,7 @@ def measure_nonlinearity(
     """Measure the non-linearity of every channel from flats of a constant lamp.
 
     The true signal goes with the exposure time t: ``k t = m (1 + c1 m + c2 m^2)`` is linear
-    in 1/k, c1/k, c2/k, which are fitted to the median m of each frame, weighted by
+    in 1/k, c1/k, c2/k, which are fitted to the mean m of each frame, weighted by
     1/t (equal relative errors).
 
     Parameters
@@ -76,13 +79,19 @@ def measure_nonlinearity(
 
 
 def _level(image: Image, region: tuple[slice, slice]) -> float:
-    """Return the median of the channel's pixels that are not saturated."""
+    """Return the mean of the channel's pixels, without far outliers.
+
+    Not the median: the travel of a shutter averages out over a channel, and the median of a
+    pattern that depends on the exposure time does not stay where its mean is.
+    """
     data = image.data[region]
     if image.flags is not None:
         saturated = (image.flags[region] & image.bit("saturated")) != 0
         if 2 * np.count_nonzero(saturated) > saturated.size:
             raise UnprocessableData("a flat frame of the ramp is saturated")
-    return float(np.median(data))
+        data = data[~saturated]
+    median = float(np.median(data))
+    return float(data[np.abs(data - median) <= OUTLIER * abs(median)].mean(dtype=np.float64))
 
 
 def _fit(
