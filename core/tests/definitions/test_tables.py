@@ -190,6 +190,41 @@ def test_missing_columns_are_named(catalog, write, remove, message) -> None:
     assert f"HDU CAT: {message}" in validate_file(catalog, path.with_name("b.fits"))
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "unit", "message"),
+    [
+        ("X", np.array(["a", "b"]), None, "column X: found text, expected float32"),
+        ("NAME", np.array([1, 2]), None, "column NAME: found int64, expected text"),
+        ("RA", np.array([1.0, 2.0]), "s", "column RA: found the unit 's', expected 'deg'"),
+        ("Type", np.array([1.5, 2.5]), None, "column Type: found float64, expected int16"),
+    ],
+)
+def test_columns_of_another_kind_are_named(catalog, write, name, values, unit, message) -> None:
+    path = write()
+    with fits.open(path) as hdus:
+        columns = [column for column in hdus["CAT"].columns if column.name != name]
+        form = {"U": "8A", "i": "K", "f": "D"}[values.dtype.kind]
+        columns.append(fits.Column(name, form, unit, array=values))
+        table = fits.BinTableHDU.from_columns(columns, name="CAT")
+        fits.HDUList([hdus[0], table]).writeto(path.with_name("b.fits"))
+    with pytest.raises(FileError) as caught:
+        read_products(catalog, path.with_name("b.fits"))
+    assert message in str(caught.value)
+
+
+def test_columns_nobody_declared_are_read_as_they_are(catalog, write) -> None:
+    path = write()
+    with fits.open(path) as hdus:
+        columns = list(hdus["CAT"].columns)
+        columns.append(fits.Column("EXTRA", "D", "mag", array=np.array([1.0, 2.0])))
+        columns.append(fits.Column("ODD", "D", "parsnip", array=np.array([1.0, 2.0])))
+        table = fits.BinTableHDU.from_columns(columns, name="CAT")
+        fits.HDUList([hdus[0], table]).writeto(path.with_name("b.fits"))
+    back = read_products(catalog, path.with_name("b.fits")).products[0].table
+    assert back["EXTRA"].unit == u.mag
+    assert list(back["ODD"]) == [1.0, 2.0]
+
+
 def test_an_empty_table_comes_back(catalog, write) -> None:
     empty = {name: sources()[name][:0] for name in sources().colnames}
     table = read_products(catalog, write(**empty)).products[0].table

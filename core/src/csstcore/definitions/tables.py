@@ -90,7 +90,8 @@ def _column(model: ColumnModel, values: NDArray[Any], unit: str | None) -> NDArr
             raise ValueError(f"found {values.dtype.name}, expected text")
         return values
     if values.dtype.kind == "U" or not np.can_cast(values.dtype, expected, "same_kind"):
-        raise ValueError(f"found {values.dtype.name}, expected {expected.name}")
+        found = "text" if values.dtype.kind == "U" else values.dtype.name
+        raise ValueError(f"found {found}, expected {expected.name}")
     values = values.astype(expected, copy=False)
     if unit and model.unit is not None:
         try:
