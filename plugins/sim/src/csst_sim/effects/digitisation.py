@@ -24,9 +24,12 @@ def convert(
     read_noise: NDArray[np.float32],
     gain: NDArray[np.float32],
     loss: NDArray[np.float32],
+    full_well: np.float32,
     out: NDArray[np.uint16],
 ) -> None:
     """Convert rows of a raw-format frame to adu: ``(q (1 - loss q) + noise) / gain + bias``.
+
+    Beyond the full well the relative loss grows no more.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ def convert(
         Bias in adu by row.
     read_noise, gain, loss
         By column: electrons, electrons per adu, relative loss per electron.
+    full_well
+        Electrons.
     out
         The result, cut at 0 and 65535.
     """
@@ -45,7 +50,7 @@ def convert(
     for row in range(rows):
         for column in range(columns):
             charge = electrons[row, column]
-            charge -= loss[column] * charge * charge
+            charge -= loss[column] * charge * min(charge, full_well)
             charge += read_noise[column] * normal[row, column]
             value = charge / gain[column] + offset[column] + drift[row]
             value = np.floor(value + np.float32(0.5))
@@ -111,6 +116,7 @@ def digitise(
             rng.standard_normal(out=normal, dtype=np.float32)
             convert(
                 raw[low:high], normal[: high - low], offsets[iy],
-                drift_in_place[start : start + high - low], noise, gain, loss, out[low:high],
+                drift_in_place[start : start + high - low], noise, gain, loss,
+                np.float32(device.full_well), out[low:high],
             )  # fmt: skip
     return out
