@@ -151,6 +151,14 @@ def test_a_distortion_is_written_as_tpv(definitions, calibrated, tmp_path) -> No
     )
 
 
+def test_the_error_of_a_solution_is_kept(definitions, calibrated, tmp_path) -> None:
+    calibrated.wcs.wcs.crder = [1e-6, 2e-6]
+    definition = definitions.get("msc.l1_image")
+    path = write_product(definition, calibrated, Sources(), tmp_path)
+    back = read_products(definition, path).products[0].wcs
+    assert list(back.wcs.crder) == [1e-6, 2e-6]
+
+
 def test_a_documented_failure_header_is_no_distortion(definitions, files, calibrated) -> None:
     path = files["msc.l1_image"]
     with fits.open(path, mode="update") as hdus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ _PV: Final = re.compile(r"PV\d+_\d+$")
 _SIP: Final = re.compile(r"(A|B|AP|BP)_(ORDER|\d_\d)$")
 _LAST_TERM: Final = 6
 _WCS_KEY: Final = re.compile(
-    r"WCSAXES$|WCSNAME$|(CTYPE|CRPIX|CRVAL|CUNIT|CDELT|CROTA)\d$|(CD|PC)\d_\d$|PV\d+_\d+$"
+    r"WCSAXES$|WCSNAME$|(CTYPE|CRPIX|CRVAL|CUNIT|CDELT|CROTA|CRDER)\d$|(CD|PC)\d_\d$|PV\d+_\d+$"
     r"|(A|B|AP|BP)_(ORDER|\d_\d)$|LONPOLE$|LATPOLE$|RADESYS$|RADECSYS$|EQUINOX$"
 )
 
@@ -71,6 +72,9 @@ def wcs_cards(wcs: WCS) -> dict[str, tuple[Any, str]]:
     for i in (1, 2):
         for j in (1, 2):
             cards[f"CD{i}_{j}"] = (float(matrix[i - 1, j - 1]), "[deg/pixel] rotation and scale")
+    for i in (1, 2):
+        if math.isfinite(wcs.wcs.crder[i - 1]):
+            cards[f"CRDER{i}"] = (float(wcs.wcs.crder[i - 1]), "[deg] random error")
     cards["RADESYS"] = (str(wcs.wcs.radesys) or "ICRS", "celestial reference system")
     if str(header["CTYPE1"]).endswith("TPV"):
         terms = [int(keyword[4:]) for keyword in header if _PV.match(keyword)]
