@@ -20,6 +20,13 @@ def test_sky_under_a_star_field_is_recovered(field):
     assert field.metrics["sky_rms"] == pytest.approx(np.sqrt(45.0 + 25.0), rel=0.02)
 
 
+def test_mean_of_few_photons_is_kept():
+    """The mode of Poisson noise lies below its mean; an aperture collects the mean."""
+    photons = np.random.default_rng(4).poisson(20.0, (1024, 1024)).astype(np.float32)
+    background = estimate_background(Image(photons))
+    assert float(np.mean(background.data)) == pytest.approx(20.0, abs=0.03)
+
+
 def test_gradient_is_followed():
     y = np.arange(1000)[:, None] * np.ones(1000)
     data = noise((1000, 1000)) + (0.05 * y).astype(np.float32)

@@ -12,10 +12,16 @@ MIN_STARS = 5
 MIN_STARS_FIELD = 60
 """From so many stars on the correction may vary over the field (second order)."""
 
+VARYING_RADIUS_PIXEL = 8.0
+"""Up to this radius; the far wings are the same everywhere, and too faint to tell."""
+
 MODEL_ERROR = 0.002
 """Relative scatter of annulus fluxes among stars beyond their noise."""
 
-NEIGHBOUR_FRACTION = 0.005
+NEIGHBOUR_FRACTION = 0.002
+SKY_PRIOR = 0.01
+"""Error of the background under stars, in units of the noise of a pixel."""
+
 CLIP_SIGMA = 3.0
 
 
@@ -95,6 +101,7 @@ def measure_growth(
     flux: NDArray[np.float64],
     error: NDArray[np.float64],
     area: NDArray[np.float64],
+    clean: NDArray[np.bool_],
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     reference: int,
@@ -103,7 +110,8 @@ def measure_growth(
 
     The flux of each annulus is fitted over the stars by ``step(x, y) * F_reference + c *
     area``: the constant takes up what the background and faint neighbours add to every
-    annulus alike, so that stars of different flux tell the wings of the PSF from the sky.
+    annulus alike, so that stars of different flux tell the wings of the PSF from the sky. It
+    is held near zero by a prior of `SKY_PRIOR` of the noise of a pixel.
 
     Parameters
     ----------
@@ -111,6 +119,8 @@ def measure_growth(
         Aperture fluxes of the stars, shape (stars, apertures), growing radii.
     area
         Areas of the apertures, pixel.
+    clean
+        Whether no neighbour disturbs an aperture, shape (stars, apertures).
     x, y
         Positions of the stars, scaled to -1 .. 1.
     reference
@@ -119,37 +129,54 @@ def measure_growth(
     Returns
     -------
     Growth or None
-        None with fewer than `MIN_STARS` stars.
+        None if an annulus has fewer than `MIN_STARS` undisturbed stars.
     """
-    if len(flux) < MIN_STARS:
-        return None
-    base = flux[:, reference]
-    steps, errors = [], []
+    steps, errors, fewest = [], [], len(flux)
     for k in range(flux.shape[1] - 1):
-        ring = flux[:, k + 1] - flux[:, k]
-        noise = np.sqrt(np.maximum(error[:, k + 1] ** 2 - error[:, k] ** 2, 1e-30))
+        use = clean[:, k + 1]
+        number = int(np.count_nonzero(use))
+        fewest = min(fewest, number)
+        if number < MIN_STARS:
+            return None
+        base = flux[use, reference]
+        ring = flux[use, k + 1] - flux[use, k]
+        noise = np.sqrt(np.maximum(error[use, k + 1] ** 2 - error[use, k] ** 2, 1e-30))
         sigma = np.hypot(noise, MODEL_ERROR * base)
-        terms = 6 if len(flux) >= MIN_STARS_FIELD else 1
-        shape = design(x, y, terms) * base[:, None]
-        matrix = np.column_stack([shape, np.full(len(flux), area[k + 1] - area[k])])
-        step, step_error = clipped_fit(matrix, ring, sigma)
+        varies = number >= MIN_STARS_FIELD and area[k + 1] <= np.pi * VARYING_RADIUS_PIXEL**2
+        terms = 6 if varies else 1
+        ring_area = area[k + 1] - area[k]
+        matrix = np.column_stack(
+            [design(x[use], y[use], terms) * base[:, None], np.full(number, ring_area)]
+        )
+        prior = SKY_PRIOR * float(np.min(noise)) / np.sqrt(ring_area)
+        step, step_error = clipped_fit(matrix, ring, sigma, prior)
         steps.append(step[:terms])
         errors.append(step_error)
-    return Growth(tuple(steps), np.array(errors), reference, len(flux))
+    return Growth(tuple(steps), np.array(errors), reference, fewest)
 
 
 def clipped_fit(
-    matrix: NDArray[np.float64], value: NDArray[np.float64], sigma: NDArray[np.float64]
+    matrix: NDArray[np.float64],
+    value: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    prior: float,
 ) -> tuple[NDArray[np.float64], float]:
-    """Solve weighted least squares with clipping; return coefficients and the first's error."""
-    keep = np.ones(len(value), np.bool_)
-    scale = np.linalg.norm(matrix / sigma[:, None], axis=0)
-    scaled = matrix / sigma[:, None] / scale
+    """Solve weighted least squares with clipping; return coefficients and the first's error.
+
+    The last coefficient has a prior of mean zero and standard deviation `prior`.
+    """
+    scaled = np.vstack([matrix / sigma[:, None], np.zeros(matrix.shape[1])])
+    scaled[-1, -1] = 1.0 / prior
+    scale = np.linalg.norm(scaled, axis=0)
+    scaled /= scale
+    target = np.append(value / sigma, 0.0)
+    keep = np.ones(target.size, np.bool_)
     for _ in range(8):
-        solution = np.linalg.lstsq(scaled[keep], (value / sigma)[keep], rcond=None)[0]
-        pull = value / sigma - scaled @ solution
+        solution = np.linalg.lstsq(scaled[keep], target[keep], rcond=None)[0]
+        pull = target - scaled @ solution
         spread = max(1.4826 * float(np.median(np.abs(pull[keep]))), 0.1)
         new = np.abs(pull) < CLIP_SIGMA * spread
+        new[-1] = True
         if np.array_equal(new, keep) or np.count_nonzero(new) < matrix.shape[1] + 2:
             break
         keep = new

@@ -167,19 +167,21 @@ def correct_apertures(table: QTable, shape: tuple[int, int]) -> Growth | None:
     x, y = values(table, "x", u.pixel), values(table, "y", u.pixel)
     flux = np.asarray(table["flux_aperture"])
     error = np.asarray(table["flux_aperture_error"])
-    radius = APERTURE_RADII_PIXEL[-1]
     edge = np.minimum.reduce([x, y, shape[1] + 1 - x, shape[0] + 1 - y])
-    stars = point_like(table) & (edge > radius) & (flux[:, REFERENCE_APERTURE] > 0)
-    stars &= isolated(x, y, flux[:, REFERENCE_APERTURE], radius + 5.0)
+    reference = flux[:, REFERENCE_APERTURE]
+    stars = point_like(table) & (edge > APERTURE_RADII_PIXEL[-1]) & (reference > 0)
+    clean = np.stack(
+        [isolated(x, y, reference, radius + 5.0)[stars] for radius in APERTURE_RADII_PIXEL], axis=-1
+    )
     sx, sy = scaled(table, shape)
     area = np.pi * np.array(APERTURE_RADII_PIXEL) ** 2
     growth = measure_growth(
-        flux[stars], error[stars], area, sx[stars], sy[stars], REFERENCE_APERTURE
+        flux[stars], error[stars], area, clean, sx[stars], sy[stars], REFERENCE_APERTURE
     )
-    metric("aperture_stars", int(np.count_nonzero(stars)))
+    metric("aperture_stars", int(np.count_nonzero(clean[:, -1])))
     if growth is None:
         caveat(
-            f"only {np.count_nonzero(stars)} bright isolated stars: aperture corrections "
+            f"only {np.count_nonzero(clean[:, -1])} bright isolated stars: aperture corrections "
             "and total fluxes are not measured"
         )
         return None
