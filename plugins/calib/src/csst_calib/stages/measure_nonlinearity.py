@@ -14,6 +14,7 @@ from pydantic import Field
 from csst_calib.agreement import exposure_time_second, require_readout, require_unit
 from csst_calib.common_meta import common_meta
 from csst_calib.readout import Readout
+from csst_calib.tiles import spread_rows
 from csstcore.api import Image, Reference, Table, UnprocessableData, metric
 
 OUTLIER = 0.25
@@ -84,9 +85,9 @@ def _level(image: Image, region: tuple[slice, slice]) -> float:
     Not the median: the travel of a shutter averages out over a channel, and the median of a
     pattern that depends on the exposure time does not stay where its mean is.
     """
-    data = image.data[region]
+    data = spread_rows(image.data[region])
     if image.flags is not None:
-        saturated = (image.flags[region] & image.bit("saturated")) != 0
+        saturated = (spread_rows(image.flags[region]) & image.bit("saturated")) != 0
         if 2 * np.count_nonzero(saturated) > saturated.size:
             raise UnprocessableData("a flat frame of the ramp is saturated")
         data = data[~saturated]
