@@ -18,6 +18,7 @@ from astropy.io import fits
 
 import csstcore
 from csstcore.plugins.registry import Registry
+from csstcore.run import runner
 from csstcore.run.executor import Outcome, Task
 from csstcore.run.record import JobRecord, load_record
 from csstcore.run.request import JobSummary, Request, Summary
@@ -115,6 +116,7 @@ class Bench:
         return str(path)
 
     def request(self, text: str, *paths: Path, **options: Any) -> Request:
+        options.setdefault("figures", False)
         return Request(self.pipeline(text), paths or (self.raw,), self.output, **options)
 
     def __call__(self, text: str, *paths: Path, **options: Any) -> dict[str, JobRecord]:
@@ -143,7 +145,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, lab: Registry) -> Bench:
+def bench(tmp_path: Path, lab: Registry, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(runner, "write_report", lambda folder: folder / "report.html")
     return Bench(tmp_path, lab)
 
 

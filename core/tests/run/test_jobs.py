@@ -191,3 +191,18 @@ def test_several_definitions_make_one_product(bench: Bench) -> None:
     assert files(first) == {"image": ["RAW_101_7.fits", "BIAS_101_7.fits"]}
     assert second.problem == "input image: RAW_102_7.fits comes without lab.bias"
     assert bench(text)["101_7"].status == "done"
+
+
+def test_keys_of_the_job_go_to_parameters_of_that_name(bench: Bench) -> None:
+    write_raw(bench.raw, 101, 7, BRICKS="4 5")
+    text = HEAD.replace('"obs_id", "detector"', '"sky"')
+    text += '[inputs]\nimages = { definition = "lab.raw", many = true }\n'
+    text += '[[stage]]\nuse = "lab.name_brick"\n[outputs]\nmerged = "lab.merged"\n'
+    records = bench(text)
+    assert {job: record.stages[0].metrics["sky"] for job, record in records.items()} == {
+        "4": 4,
+        "5": 5,
+    }
+    parameter = records["4"].stages[0].parameters["sky"]
+    assert (parameter.value, parameter.origin) == (4, "job key")
+    assert Path(records["4"].outputs[0].path).name == "MERGED_4.fits"

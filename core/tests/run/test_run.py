@@ -13,7 +13,7 @@ import pytest
 
 from csstcore.errors import ConfigurationError, FileError
 from csstcore.products import Table
-from csstcore.run import writing
+from csstcore.run import runner, writing
 from csstcore.run.lock import locked
 from csstcore.run.status import Failure, Status
 
@@ -223,10 +223,13 @@ def test_a_reference_is_chosen_recorded_and_may_be_overridden(bench: Bench) -> N
 def test_figures_are_drawn_for_few_jobs_and_not_when_refused(bench: Bench) -> None:
     write_raw(bench.raw, 101, 7)
     text = ONE + '[[stage]]\nuse = "lab.warn"\n[outputs]\nimage = "lab.reduced"\n'
-    (figure,) = bench.one(text).figures
+    (figure,) = bench.one(text, figures=None).figures
     assert bench.last is not None
     assert (bench.last.folder / figure.path).read_bytes().startswith(b"\x89PNG")
     assert bench.one(text, seed=1, figures=False).figures == []
+    for number in range(runner.FEW_JOBS):
+        write_raw(bench.raw, 200 + number, 7)
+    assert not any(record.figures for record in bench(text, seed=2, figures=None).values())
 
 
 def test_a_failed_write_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

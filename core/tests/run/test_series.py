@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from csstcore.run import spool
+from csstcore.products import Image
+from csstcore.run import spool, stages
 from csstcore.run.status import Failure, Status
 
 from .conftest import HEAD, Bench, write_raw
@@ -171,3 +173,77 @@ def test_a_stage_made_reference_is_given_to_every_element(bench: Bench) -> None:
         with fits.open(bench.output / file.path) as hdus:
             assert (hdus[1].data == 6).all()
     assert record.stages[1].elements[0].references == {"bias": "product combined"}
+
+
+def test_a_stage_over_an_absent_optional_series_is_skipped(bench: Bench) -> None:
+    write_raw(bench.raw, 101, 7, TYPE="SCIE")
+    text = HEAD + (
+        '[inputs]\nimage = { definition = "lab.raw", where = { file_type = "SCIE" } }\n'
+        'flats = { definition = "lab.raw", where = { file_type = "FLAT" }, many = true, '
+        'by = ["detector"], optional = true }\n'
+        '[[stage]]\nuse = "lab.add"\nin = { image = "flats" }\nout = { image = "flats" }\n'
+        '[[stage]]\nuse = "lab.combine"\nin = { images = "flats" }\nrequired = false\n'
+        '[[stage]]\nuse = "lab.relabel"\nin = { background = "combined" }\n'
+        '[outputs]\nimage = "lab.reduced"\n'
+    )
+    record = bench.one(text)
+    assert record.status is Status.CAVEATS, record.why
+    skipped, blocked, relabel = record.stages
+    assert (skipped.status, skipped.why) == ("skipped", "input 'flats' has no file")
+    assert blocked.status is Status.BLOCKED
+    assert blocked.why == "blocked by add (skipped: input 'flats' has no file)"
+    assert relabel.metrics == {"has_background": False}
+
+
+def test_whole_series_are_aligned_by_the_keys_they_share(bench: Bench) -> None:
+    for obs_id, value in ((101, 10.0), (102, 20.0), (103, 30.0)):
+        write_raw(bench.raw / "science", obs_id, 7, value, TYPE="SCIE")
+    for obs_id in (103, 102):
+        write_raw(bench.raw / "back", obs_id, 7, obs_id - 100.0, TYPE="BACK")
+    text = two_series(bench, ()) + '[[stage]]\nuse = "lab.align"\nin = { others = "dark" }\n'
+    record = bench.one(text + '[outputs]\nimages = "lab.reduced"\n')
+    assert record.status is Status.DONE, record.why
+    values = {}
+    for file in record.outputs:
+        with fits.open(bench.output / file.path) as hdus:
+            values[hdus[0].header["OBSID"]] = float(hdus[1].data.mean())
+    assert values == {"102": 18.0, "103": 27.0}
+
+
+def test_elements_that_are_none_stay_aligned_where_they_are_declared(three: Bench) -> None:
+    write_raw(three.raw, 100, 7, -5.0)
+    text = IMAGES + '[[stage]]\nuse = "lab.select"\nout = { images = "others" }\n'
+    text += '[[stage]]\nuse = "lab.align"\n[outputs]\nimages = "lab.reduced"\n'
+    record = three.one(text)
+    assert record.stages[1].metrics == {"none": 1}
+    assert len(record.outputs) == 4
+
+
+def test_one_element_at_a_time_is_in_memory(three: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mapped stages run element by element, whatever their number."""
+    order: list[tuple[str, str]] = []
+    original = stages.call_stage
+
+    def watching(step: Any, arguments: Any, length: int | None = None) -> Any:
+        order.append((step.id, arguments["image"].meta.obs_id))
+        return original(step, arguments, length)
+
+    monkeypatch.setattr(stages, "call_stage", watching)
+    text = IMAGES + mapped("add") + mapped("refuse") + mapped("measure")
+    three.one(text + '[outputs]\ncatalog = "lab.catalog"\n')
+    assert order == [
+        (stage, obs_id)
+        for obs_id in ("101", "102", "103")
+        for stage in ("add", "refuse", "measure")
+    ]
+
+
+def test_spooled_planes_are_plain_arrays_and_leave_no_file(tmp_path: Path) -> None:
+    data = np.arange(1 << 19, dtype=np.float32).reshape(1024, 512)
+    crew = spool.Spool(tmp_path / "spool")
+    image = crew.put(Image(data, flags=np.zeros((1024, 512), np.uint16)))
+    assert type(image.data) is np.ndarray
+    assert not np.shares_memory(image.data, data)
+    np.testing.assert_array_equal(image.data, data)
+    image.data += 1
+    assert list((tmp_path / "spool").iterdir()) == []

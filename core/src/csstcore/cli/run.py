@@ -29,7 +29,7 @@ _FILES = click.Path(path_type=Path)
 @click.option("--set", "settings", multiple=True, metavar="STAGE.PARAM=VALUE", help="TOML value.")
 @click.option("--refs", type=_FILES, envvar="CSSTCORE_REFS", help="Local reference store.")
 @click.option("--ref", "overrides", multiple=True, metavar="TYPE=PATH", help="Take this reference.")
-@click.option("--shard", metavar="I/N", help="Only part I of N, the same whatever else runs.")
+@click.option("--shard", metavar="I/N", help="Only part I of N of the jobs.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="Of random streams.")
 @click.option("--retry", is_flag=True, help="Try unprocessable data again.")
 @click.option("--dry-run", is_flag=True, help="Say which jobs would run, and why.")
@@ -38,7 +38,8 @@ _FILES = click.Path(path_type=Path)
 def command(as_json: bool, dry_run: bool, **options: Any) -> None:
     """Run PIPELINE (a name or a .toml file) on FILES; folders are searched.
 
-    Unchanged jobs of earlier runs in the same output folder are not run again.
+    Unchanged jobs of earlier runs in the same output folder are not run again. One run at a
+    time uses a folder: shards that run at the same time need one each.
 
     Exit code 0 if all jobs are done, 4 if some failed, 5 if all did, 130 if interrupted.
     """
@@ -159,11 +160,14 @@ def _print_decisions(plan: DryRun, *, as_json: bool) -> None:
     _print_unused(plan.unused)
 
 
-def _print_unused(unused: dict[Path, str], most: int = 10) -> None:
-    for path, why in list(unused.items())[:most]:
-        click.echo(f"not used: {path}: {why}")
-    if len(unused) > most:
-        click.echo(f"... and {len(unused) - most} more files not used (see run.json)")
+def _print_unused(unused: dict[Path, str], most: int = 3) -> None:
+    """Name the files that no input took; of many, the first."""
+    if len(unused) <= most:
+        for path, why in unused.items():
+            click.echo(f"not used: {path}: {why}")
+        return
+    path, why = next(iter(unused.items()))
+    click.echo(f"not used: {len(unused)} files (--json lists all), e.g. {path}: {why}")
 
 
 def _print_summary(summary: Summary, output: Path, *, as_json: bool) -> None:

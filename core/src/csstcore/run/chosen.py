@@ -75,17 +75,18 @@ def choose_references(
     chosen = Chosen()
     observed = observed_inputs(plan)
     problems: dict[str, None] = {}
+    observations = {name: [Observation(meta) for meta in found] for name, found in metas.items()}
     for step in plan.steps:
         root = observed[step.id]
         for name, optional in _wanted(step):
-            for index, meta in enumerate(metas.get(root, ())):
+            for index, observation in enumerate(observations.get(root, ())):
                 key = (name, root, index)
                 if chosen.by_element.get(key) is not None:
                     continue
                 try:
-                    chosen.by_element[key] = store.choose(name, meta)
+                    chosen.by_element[key] = store.choose(name, observation)
                 except ReferenceFileError as error:
-                    if optional and _nothing_matches(store, name, meta):
+                    if optional and _nothing_matches(store, name, observation):
                         chosen.by_element[key] = None
                     else:
                         problems[str(error)] = None
@@ -100,9 +101,8 @@ def _wanted(step: Step) -> Iterable[tuple[str, bool]]:
             yield binding.name, item.optional
 
 
-def _nothing_matches(store: ReferenceStore, name: str, meta: Meta) -> bool:
+def _nothing_matches(store: ReferenceStore, name: str, observation: Observation) -> bool:
     """Return whether there simply is no such reference, as opposed to a wrong one."""
-    observation = Observation(meta)
     return name not in store.overrides and all(
         failures(entry, observation) for entry in store.list(name)
     )

@@ -177,6 +177,8 @@ class _Execution:
             record.caveats += [f"stage {stage.id}: {caveat}" for caveat in stage.caveats]
         record.caveats += [f"{name} dropped: {why}" for name, why in record.dropped.items()]
         record.status = Status.CAVEATS if record.caveats else Status.DONE
+        more = f" (and {len(record.caveats) - 1} more)" if len(record.caveats) > 1 else ""
+        record.why = f"{record.caveats[0]}{more}" if record.caveats else ""
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -123,7 +123,7 @@ class Index:
         )
         marks = ", ".join("?" * len(values))
         self._connection.execute(f"INSERT OR REPLACE INTO records VALUES ({marks})", values)  # noqa: S608
-        files = [(str(f.path), f.size, f.mtime_ns, f.sha256) for f in record.inputs]
+        files = [(f.path, f.size, f.mtime_ns, f.sha256) for f in record.inputs if f.sha256]
         files += [
             (str(self._folder / f.path), f.size, f.mtime_ns, f.sha256) for f in record.outputs
         ]

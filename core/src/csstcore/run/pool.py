@@ -28,6 +28,8 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+_GRACE_S = 10.0
+"""For a process that has closed its pipe to end by itself, so that its status is its own."""
 _START = "from csstcore.run.worker import main; main()"
 
 
@@ -44,8 +46,10 @@ class _Worker:
     """Write end of a pipe that the worker watches; closed when this process ends."""
     task: Task | None = None
 
-    def end(self) -> int:
-        """Kill the process and return its exit status."""
+    def end(self, grace_s: float = 0.0) -> int:
+        """Return the exit status; a process that still runs after the grace is killed."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(grace_s)
         self.process.kill()
         status = self.process.wait()
         self.connection.close()
@@ -80,6 +84,8 @@ class ProcessPool:
         """End all workers at once."""
         while self._workers:
             self._workers.pop().end()
+        if self.log.is_file() and not self.log.stat().st_size:
+            self.log.unlink()
 
     def _feed(self, setup: str, waiting: Iterator[Task]) -> None:
         """Give every idle worker a task, starting workers as long as there are tasks."""
@@ -101,7 +107,7 @@ class ProcessPool:
             result = worker.connection.recv_bytes().decode()
         except (EOFError, OSError):
             self._workers.remove(worker)
-            return Outcome(task.name, "", _cause(worker.end()))
+            return Outcome(task.name, "", _cause(worker.end(_GRACE_S)))
         worker.task = None
         return Outcome(task.name, result)
 
@@ -150,6 +156,6 @@ def _pipe() -> tuple[Connection, Connection]:
 
 def _cause(status: int) -> str:
     if status >= 0:
-        return f"worker died (exit status {status})"
+        return f"worker died (exit status {status}; what it printed is in workers.txt)"
     hint = ", out of memory?" if -status == signal.SIGKILL else ""
     return f"worker died (signal {-status}{hint})"

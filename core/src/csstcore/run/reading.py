@@ -42,10 +42,9 @@ def read_inputs(env: Environment, job: Job, spool: Spool, record: JobRecord) -> 
             del read
         _require_enough(item, elements)
         values.elements[item.name] = elements
-        if item.model.many:
-            values.by_name[item.name] = Series(item.name, dict(enumerate(products)))
-        elif products:
-            values.by_name[item.name] = products[0]
+        if products:
+            series = Series(item.name, dict(enumerate(products)))
+            values.by_name[item.name] = series if item.model.many else products[0]
     return values
 
 

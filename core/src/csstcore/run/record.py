@@ -26,6 +26,7 @@ class FileRecord:
     path: str
     """Absolute; of outputs relative to the output folder."""
     sha256: str
+    """Empty for an input of a job that never began."""
     size: int = 0
     mtime_ns: int = 0
     definition: str = ""

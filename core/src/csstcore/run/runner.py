@@ -24,7 +24,7 @@ from csstcore.run.index import Index, open_index, peek_index
 from csstcore.run.jobs import Job, Jobs, explain_empty, in_shard, make_jobs
 from csstcore.run.lock import locked
 from csstcore.run.logs import last_stage
-from csstcore.run.record import JobRecord, from_json, save_record, write_atomically
+from csstcore.run.record import FileRecord, JobRecord, from_json, save_record, write_atomically
 from csstcore.run.request import DryRun, JobSummary, Request, Summary
 from csstcore.run.resume import Decision, complete, decide
 from csstcore.run.scan import scan
@@ -208,12 +208,10 @@ class _Run:
         return self.summary
 
     def _work(self, executor: Executor) -> None:
-        tasks = []
         for job in self.to_run.values():
             if job.problem:
                 self._ended(self._failed(job, job.problem, Failure.ERROR))
-            else:
-                tasks.append(Task(job.id, job.to_json()))
+        tasks = (Task(job.id, job.to_json()) for job in self.to_run.values() if not job.problem)
         try:
             for outcome in executor.run(self.env.setup.to_json(), tasks):
                 self._ended(self._record_of(outcome))
@@ -244,6 +242,12 @@ class _Run:
             seed=self.env.setup.seed,
             context=self.env.context,
             fingerprint=job.fingerprint,
+            inputs=[
+                FileRecord(name, path, "", definition=definition)
+                for name, units in job.inputs.items()
+                for unit in units
+                for definition, path in unit.files
+            ],
         )
         save_record(record, self.folder / "jobs")
         return record

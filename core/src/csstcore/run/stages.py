@@ -62,6 +62,9 @@ class Stages:
 
     def __post_init__(self) -> None:
         self._observed = observed_inputs(self.env.plan)
+        for name, elements in self.values.elements.items():
+            if not elements:
+                self._causes[name] = f"input {name!r} has no file"
 
     def run(self) -> None:
         """Run all stages; how each ended is in `records`."""
@@ -96,7 +99,8 @@ class Stages:
             product = call.outputs.pop(name)
             if output.series:
                 products = {e.index: self._spooled(p) for e, p in zip(driver, product, strict=True)}
-                self.values.by_name[name] = Series(driver[0].root, products)
+                root = driver[0].root if driver else self._observed[step.id]
+                self.values.by_name[name] = Series(root, products)
             else:
                 self.values.by_name[name] = product
         self._note_missing(step, record, self.values.by_name)
@@ -177,6 +181,9 @@ class Stages:
 
     def _map(self, segment: Sequence[Step]) -> None:
         root = self._root(segment[0], {})
+        if not self.values.elements[root]:
+            self._skip(segment, self._causes[root])
+            return
         elements = self.values.remaining(root)
         calls: dict[str, list[CallRecord]] = {step.id: [] for step in segment}
         made: dict[str, Series] = {}
@@ -197,6 +204,12 @@ class Stages:
             self.records.append(record)
             self._note_missing(step, record, self.values.by_name)
             self._require_elements(root, record)
+
+    def _skip(self, segment: Sequence[Step], why: str) -> None:
+        """Record stages that are mapped over a series without elements."""
+        for step in segment:
+            self.records.append(self._stage_record(step, CallRecord(Status.SKIPPED, why=why)))
+            self._note_missing(step, self.records[-1], self.values.by_name)
 
     def _map_element(
         self, segment: Sequence[Step], element: Element, calls: Mapping[str, list[CallRecord]]

@@ -20,6 +20,7 @@ STAGES = (
     "combine_one",
     "select",
     "pair",
+    "align",
     "name_brick",
     "wrong",
 )

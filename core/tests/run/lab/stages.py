@@ -107,9 +107,19 @@ def pair(image: Image, other: Image) -> Annotated[Table, "catalog"]:
     return Table(QTable({"flux": np.array([difference], "f4")}), image.meta)
 
 
-def name_brick(images: Sequence[Image], *, brick: int) -> Annotated[Table, "merged"]:
-    metric("brick", brick)
-    return Table(QTable({"flux": np.full(len(images), brick, "f4")}), images[0].meta)
+def align(
+    images: Sequence[Image], others: Sequence[Image | None]
+) -> Annotated[Sequence[Image], "images"]:
+    metric("none", sum(other is None for other in others))
+    return [
+        replace(image, data=image.data - (0 if other is None else other.data))
+        for image, other in zip(images, others, strict=True)
+    ]
+
+
+def name_brick(images: Sequence[Image], *, sky: int) -> Annotated[Table, "merged"]:
+    metric("sky", sky)
+    return Table(QTable({"flux": np.full(len(images), sky, "f4")}), images[0].meta)
 
 
 def wrong(image: Image) -> Annotated[Table, "catalog"]:
