@@ -14,6 +14,7 @@ def compiled(function: F) -> F:
     """Compile `function` at its first call; later processes take it from the cache.
 
     Floating-point semantics stay strict (no ``fastmath``), so that a plain numpy
-    implementation gives the same answer.
+    implementation gives the same answer; division by zero gives infinity, as in numpy, so that
+    loops with divisions vectorise.
     """
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))

@@ -31,7 +31,8 @@ def poisson(
     term = np.empty(columns, np.float64)
     below = np.empty(columns, np.float64)
     count = np.empty(columns, np.float32)
-    one, zero = np.float32(1.0), np.float32(0.0)
+    zero, one, two = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+    sixth, small_factor = np.float32(1.0 / 6.0), np.float32(1.0 / 72.0)
     for row in range(rows):
         largest = zero
         for column in range(columns):
@@ -39,13 +40,16 @@ def poisson(
             small = max(value, zero) if value < SMALLEST_NORMAL else zero
             mean[column], count[column] = small, zero
             largest = max(largest, small)
-        for column in range(columns):
-            term[column] = np.exp(-mean[column])
-            below[column] = term[column]
-        for k in range(1, int(largest + 6.0 * np.sqrt(largest) + 8.0) if largest > 0.0 else 1):
+        last = int(largest + 6.0 * np.sqrt(largest) + 8.0) if largest > zero else 0
+        if last:
+            for column in range(columns):
+                term[column] = np.exp(-mean[column])
+                below[column] = term[column]
+        for k in range(1, last):
+            share = 1.0 / k
             for column in range(columns):
                 count[column] += one if uniform[row, column] > below[column] else zero
-                term[column] *= mean[column] / k
+                term[column] *= mean[column] * share
                 below[column] += term[column]
         for column in range(columns):
             value = expected[row, column]
@@ -53,8 +57,9 @@ def poisson(
                 expected[row, column] = count[column]
             else:
                 w, root = normal[row, column], np.sqrt(value)
-                value += root * w + (2.0 + w * w) / 6.0 - (2.0 * w + w * w * w) / (72.0 * root)
-                expected[row, column] = max(np.floor(value), 0.0)
+                square = two + w * w
+                value += root * w + square * sixth - w * square * small_factor / root
+                expected[row, column] = max(np.floor(value), zero)
 
 
 def add_photon_noise(image: NDArray[np.float32], rng: np.random.Generator) -> None:
