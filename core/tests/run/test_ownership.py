@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from csstcore.products import Image, Table, planes
 from csstcore.products.planes import map_planes, nbytes, own, shared_planes
-from csstcore.run import stages
+from csstcore.run import caller
 from csstcore.run.status import Status
 
 from .conftest import ONE, Bench, write_raw
@@ -87,7 +87,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         )
         return owned
 
-    monkeypatch.setattr(stages, "own", counting)
+    monkeypatch.setattr(caller, "own", counting)
     return total
 
 
@@ -138,7 +138,7 @@ def test_products_are_let_go_after_their_last_reader(bench: Bench) -> None:
 
     alive: list[int] = []
     seen: list[weakref.ref[Any]] = []
-    original = stages.call_stage
+    original = caller.call_stage
 
     def watching(step: Any, arguments: Any, length: Any = None) -> Any:
         call = original(step, arguments, length)
@@ -150,7 +150,7 @@ def test_products_are_let_go_after_their_last_reader(bench: Bench) -> None:
     write_raw(bench.raw, 101, 7)
     steps = "".join(f'[[stage]]\nid = "c{i}"\nuse = "lab.combine_one"\n' for i in range(4))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "call_stage", watching)
+        patch.setattr(caller, "call_stage", watching)
         record = bench.one(ONE + steps + '[outputs]\nimage = "lab.reduced"\n')
     assert record.status is Status.DONE, record.why
     assert max(alive) <= 2

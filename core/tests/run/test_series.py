@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from csstcore.products import Image
-from csstcore.run import spool, stages
+from csstcore.run import caller, spool
 from csstcore.run.status import Failure, Status
 
 from .conftest import HEAD, Bench, write_raw
@@ -222,13 +222,13 @@ def test_elements_that_are_none_stay_aligned_where_they_are_declared(three: Benc
 def test_one_element_at_a_time_is_in_memory(three: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mapped stages run element by element, whatever their number."""
     order: list[tuple[str, str]] = []
-    original = stages.call_stage
+    original = caller.call_stage
 
     def watching(step: Any, arguments: Any, length: int | None = None) -> Any:
         order.append((step.id, arguments["image"].meta.obs_id))
         return original(step, arguments, length)
 
-    monkeypatch.setattr(stages, "call_stage", watching)
+    monkeypatch.setattr(caller, "call_stage", watching)
     text = IMAGES + mapped("add") + mapped("refuse") + mapped("measure")
     three.one(text + '[outputs]\ncatalog = "lab.catalog"\n')
     assert order == [

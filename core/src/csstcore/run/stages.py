@@ -6,19 +6,15 @@ all on the second. So one element is in memory at a time, however long the serie
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from csstcore.errors import CsstError
-from csstcore.pipeline.parameters import call_parameters
 from csstcore.pipeline.plan import Step
 from csstcore.pipeline.signature import Input
-from csstcore.products.planes import own
-from csstcore.run.call import Call, call_stage, generator, now
-from csstcore.run.chosen import NONE, Chosen, observed_inputs
+from csstcore.run.caller import MISSING, Absent, Blocked, Caller, Lookup
+from csstcore.run.chosen import Chosen, observed_inputs
 from csstcore.run.environment import Environment
 from csstcore.run.jobs import Job
 from csstcore.run.logs import JobLog
@@ -27,21 +23,6 @@ from csstcore.run.spool import Spool
 from csstcore.run.status import Failure, Status
 from csstcore.run.summing import sum_up
 from csstcore.run.values import Element, Series, Values, agree
-
-logger = logging.getLogger("csstcore.run")
-
-Lookup = Callable[[str], Any]
-
-
-class _Blocked(Exception):
-    """An argument of a stage does not exist; the message says by whom."""
-
-
-class _Absent(Exception):
-    """An element has no product for this stage, because an earlier one gave None."""
-
-
-_MISSING: Any = object()
 
 
 @dataclass
@@ -65,6 +46,9 @@ class Stages:
         for name, elements in self.values.elements.items():
             if not elements:
                 self._causes[name] = f"input {name!r} has no file"
+        self.caller = Caller(
+            self.env, self.job, self.values, self.chosen, self._observed, self._causes, self.log
+        )
 
     def run(self) -> None:
         """Run all stages; how each ended is in `records`."""
@@ -89,7 +73,7 @@ class Stages:
 
     def _once(self, step: Step) -> None:
         driver = self._driver_of_whole(step)
-        call = self._call(step, None, self._whole_lookup(step, driver), driver, {})
+        call = self.caller.call(step, None, self._whole_lookup(step, driver), driver, {})
         record = self._stage_record(step, call.record)
         self.records.append(record)
         for output in step.signature.outputs:
@@ -132,14 +116,14 @@ class Stages:
                 yield item, value
 
     def _has(self, series: Series, element: Element, item: Input) -> bool:
-        product = series.products.get(element.index, _MISSING)
-        return product is not _MISSING and (product is not None or item.optional_elements)
+        product = series.products.get(element.index, MISSING)
+        return product is not MISSING and (product is not None or item.optional_elements)
 
     def _whole_lookup(self, step: Step, driver: Sequence[Element]) -> Lookup:
         items = {step.bindings[item.name].name: item for item, _ in self._whole_series(step)}
 
         def lookup(name: str) -> Any:
-            value = self.values.by_name.get(name, _MISSING)
+            value = self.values.by_name.get(name, MISSING)
             if not isinstance(value, Series):
                 return value
             own_elements = [
@@ -149,7 +133,7 @@ class Stages:
             if None not in paired:
                 own_elements = [o for o in paired if o is not None]
             products = [value.products[e.index] for e in own_elements]
-            return products or _MISSING
+            return products or MISSING
 
         return lookup
 
@@ -223,7 +207,7 @@ class Stages:
                 blocked = CallRecord(Status.BLOCKED, element.label, f"blocked by {failed}")
                 calls[step.id].append(blocked)
                 continue
-            call = self._call(
+            call = self.caller.call(
                 step, element, self._element_lookup(element, local, causes), [element], local
             )
             calls[step.id].append(call.record)
@@ -245,19 +229,19 @@ class Stages:
         def lookup(name: str) -> Any:
             if name in local:
                 return local[name]
-            value = self.values.by_name.get(name, _MISSING)
+            value = self.values.by_name.get(name, MISSING)
             if not isinstance(value, Series):
-                if value is _MISSING and name in causes:
-                    raise _Blocked(causes[name])
+                if value is MISSING and name in causes:
+                    raise Blocked(causes[name])
                 return value
             found = self.values.matching(value, element)
             if len(found) > 1:
-                raise _Blocked(f"{len(found)} elements of {name!r} match {element.label}")
+                raise Blocked(f"{len(found)} elements of {name!r} match {element.label}")
             if found and value.products[found[0]] is None:
-                raise _Absent(name)
+                raise Absent(name)
             if not found and name in causes:
-                raise _Blocked(causes[name])
-            return value.products[found[0]] if found else _MISSING
+                raise Blocked(causes[name])
+            return value.products[found[0]] if found else MISSING
 
         return lookup
 
@@ -282,156 +266,6 @@ class Stages:
             failures = {call.failure for call in record.elements} - {Failure.NONE}
             record.failure = next(iter(sorted(failures)), Failure.ERROR)
             self.stopped = record
-
-    # One call
-
-    def _call(
-        self,
-        step: Step,
-        element: Element | None,
-        lookup: Lookup,
-        driver: Sequence[Element],
-        local: dict[str, Any],
-    ) -> Call:
-        """Gather the arguments of a stage, call it, and put back what it did not use up."""
-        label = element.label if element else ""
-        if self.log is not None:
-            self.log.where = {"stage": step.id, **({"element": label} if label else {})}
-        used: dict[str, str] = {}
-        try:
-            arguments = self._products(step, lookup)
-            arguments |= self._references(step, driver, lookup, used)
-            arguments |= call_parameters(step, self.job.keys)
-        except _Blocked as blocked:
-            return Call(CallRecord(Status.BLOCKED, label, str(blocked), ended=now()))
-        except _Absent as absent:
-            why = f"no product {absent.args[0]!r} for this element"
-            return Call(CallRecord(Status.SKIPPED, label, why, ended=now()))
-        except CsstError as error:
-            record = CallRecord(Status.FAILED, label, str(error), Failure.ERROR, ended=now())
-            return Call(record)
-        if step.signature.generator:
-            stream = generator(self.env.setup.seed, self.job.id, step.id, label)
-            arguments[step.signature.generator] = stream
-        handed = self._hand_over(step, element, arguments, local)
-        logger.info("started")
-        call = call_stage(step, arguments, len(driver))
-        call.record.element = label
-        call.record.references = used
-        if not call.record.status.delivered:
-            for name, product in handed.items():
-                self._put_back(name, product, element, local)
-        return call
-
-    def _products(self, step: Step, lookup: Lookup) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        for item in step.signature.inputs:
-            binding = step.bindings[item.name]
-            try:
-                value = lookup(binding.name) if binding.kind == "product" else _MISSING
-            except (_Blocked, _Absent):
-                if not item.optional:
-                    raise
-                value = _MISSING
-            if value is _MISSING and not item.optional:
-                raise _Blocked(self._causes.get(binding.name, f"there is no {binding.name!r}"))
-            if value is _MISSING:
-                value = None
-            elif item.series and not isinstance(value, list):
-                value = [value]
-            arguments[item.name] = value
-        return arguments
-
-    def _references(
-        self, step: Step, driver: Sequence[Element], lookup: Lookup, used: dict[str, str]
-    ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        root = self._observed[step.id]
-        for item in step.signature.references:
-            binding = step.bindings[item.name]
-            if binding.kind != "reference":
-                value = lookup(binding.name)
-                if value is _MISSING and not item.optional:
-                    raise _Blocked(self._causes.get(binding.name, f"there is no {binding.name!r}"))
-                arguments[item.name] = None if value is _MISSING else value
-                used[item.name] = f"product {binding.name}" if value is not _MISSING else NONE
-                continue
-            observed = [e for e in driver if e.root == root] or self.values.remaining(root)
-            choices = {
-                choice.path if choice else None: choice
-                for choice in (
-                    self.chosen.by_element.get((binding.name, root, e.index)) for e in observed
-                )
-            }
-            if len(choices) > 1:
-                names = ", ".join(sorted(p.name if p else NONE for p in choices))
-                raise CsstError(
-                    f"reference {binding.name}: the elements of {root!r} choose different files: "
-                    f"{names}"
-                )
-            choice = next(iter(choices.values()), None)
-            arguments[item.name] = self.env.reference(choice, item.type) if choice else None
-            used[item.name] = choice.path.name if choice else NONE
-        return arguments
-
-    def _hand_over(
-        self, step: Step, element: Element | None, arguments: dict[str, Any], local: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Make what the stage changes in place its own, copying what others still need.
-
-        Returns
-        -------
-        dict
-            The products handed over, by name: nothing else holds them any more.
-        """
-        handed: dict[str, Any] = {}
-        replaced = frozenset(step.outputs.values())
-        needed = step.live_after - replaced
-        for item in step.signature.inputs:
-            if not item.in_place:
-                continue
-            name = step.bindings[item.name].name
-            others = [value for key, value in arguments.items() if key != item.name]
-            others += self._still_needed(element, needed, local)
-            arguments[item.name] = own(arguments[item.name], others)
-            if name not in needed:
-                handed[name] = arguments[item.name]
-                self._forget(name, element, local)
-        return handed
-
-    def _still_needed(
-        self, element: Element | None, needed: frozenset[str], local: Mapping[str, Any]
-    ) -> list[Any]:
-        """Return every product that is read after this call, other elements' included."""
-        others = [*self.env.kept_references()]
-        others += [product for name, product in local.items() if name in needed]
-        for name, value in self.values.by_name.items():
-            if not isinstance(value, Series):
-                if element is not None or name in needed:
-                    others.append(value)
-                continue
-            for index, product in value.products.items():
-                mine = element and value.root == element.root and index == element.index
-                if product is not None and (name in needed if mine or not element else True):
-                    others.append(product)
-        return others
-
-    def _forget(self, name: str, element: Element | None, local: dict[str, Any]) -> None:
-        local.pop(name, None)
-        value = self.values.by_name.get(name)
-        if isinstance(value, Series):
-            if element is not None and value.root == element.root:
-                value.products.pop(element.index, None)
-        elif element is None:
-            self.values.by_name.pop(name, None)
-
-    def _put_back(
-        self, name: str, product: Any, element: Element | None, local: dict[str, Any]
-    ) -> None:
-        if element is None:
-            self.values.by_name[name] = product
-        else:
-            local[name] = product
 
     # Records
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,7 @@ class Writer:
             times={name: call.ended for name, call in calls.items() if call.status.delivered},
             references=references,
             metrics=metrics,
-            checks=checks,
+            checks={**self._checks_as_read(element), **checks},
             record={
                 "run": self.env.setup.run,
                 "pipeline": self.env.plan.name,
@@ -181,6 +182,17 @@ class Writer:
             },
             versions=self.env.versions,
         )
+
+    def _checks_as_read(self, element: Element | None) -> dict[str, CheckResult]:
+        """Return the checks of the input (QC0), those that were made once for this product."""
+        read = [check for check in self.record.checks if check.when == "read"]
+        made = [c for c in read if element is None or c.element == element.label]
+        times = Counter(check.id for check in made)
+        return {
+            c.id: CheckResult(c.id, c.use, c.value, c.minimum, c.maximum, c.ok, c.why)
+            for c in made
+            if times[c.id] == 1
+        }
 
     def _why_absent(self, output: PlanOutput) -> str:
         for step, stage in zip(self.env.plan.steps, self.stages.records, strict=True):
