@@ -1,0 +1,1 @@
+"""Example: images of the Calar Alto camera CAFOS, reduced with the shared stages."""
