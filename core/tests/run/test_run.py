@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from csstcore.run import runner, writing
 from csstcore.run.lock import locked
 from csstcore.run.status import Failure, Status
 
-from .conftest import ONE, Bench, write_raw
+from .conftest import HEAD, ONE, Bench, write_raw
 
 REDUCE = (
     ONE
@@ -270,3 +271,88 @@ def test_two_runs_in_one_folder_are_refused_with_the_holder(bench: Bench) -> Non
     bench.output.mkdir()
     with locked(bench.output), pytest.raises(ConfigurationError, match=rf"process {os.getpid()}"):
         bench.one(REDUCE)
+
+
+MASTER = HEAD + (
+    '[inputs]\nimage = { definition = "lab.raw" }\n'
+    '[[stage]]\nuse = "lab.master"\n[[stage]]\nuse = "lab.flatten"\n'
+    '[outputs]\nimage = "lab.reduced"\n'
+)
+
+
+def test_all_missing_references_are_named_before_anything_runs(bench: Bench) -> None:
+    write_raw(bench.raw, 101, 7)
+    record = bench.one(MASTER)
+    assert record.status is Status.FAILED
+    assert "lab.bias: there are no rules" in record.why
+    assert "lab.flat: there are no rules" in record.why
+    assert record.stages == []
+
+
+def test_whole_series_need_one_reference_for_all_elements(bench: Bench) -> None:
+    rules = '[reference]\ntype = "lab.bias"\n'
+    store = bench.folder / "store"
+    (store / "rules").mkdir(parents=True)
+    for obs_id, value in ((1, 4.0), (2, 5.0)):
+        write_raw(bench.raw, 100 + obs_id, 7)
+        bias = write_raw(bench.folder, obs_id, 7, value, kind="BIAS", name="BIAS")
+        sha256 = hashlib.sha256(bias.read_bytes()).hexdigest()
+        (store / "files" / sha256[:2]).mkdir(parents=True)
+        shutil.move(bias, store / "files" / sha256[:2] / bias.name)
+        rules += f'[[rule]]\nfile = "{bias.name}"\nsha256 = "{sha256}"\n'
+        rules += f'match = {{ obs_id = "{100 + obs_id}" }}\n'
+    (store / "rules" / "lab.bias.toml").write_text(rules)
+    series = HEAD.replace('"obs_id", "detector"', '"detector"')
+    series += '[inputs]\nimages = { definition = "lab.raw", many = true }\n'
+    mapped = '[[stage]]\nuse = "lab.offset"\nin = { image = "images" }\n'
+    record = bench.one(series + mapped + '[outputs]\nimages = "lab.reduced"\n', references=store)
+    assert [call.references for call in record.stages[0].elements] == [
+        {"bias": "BIAS_1_7.fits"},
+        {"bias": "BIAS_2_7.fits"},
+    ]
+    assert {Path(file.path).name for file in record.references} == {
+        "BIAS_1_7.fits",
+        "BIAS_2_7.fits",
+    }
+    whole = '[[stage]]\nuse = "lab.offset_all"\n[outputs]\ncombined = "lab.combined"\n'
+    record = bench.one(series + whole, references=store)
+    assert "choose different files: BIAS_1_7.fits, BIAS_2_7.fits" in record.why
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "why"),
+    [
+        (MemoryError(), Failure.ERROR, "out of memory"),
+        (OSError(28, "No space left on device"), Failure.ERROR, "No space left on device"),
+        (KeyError("x"), Failure.BUG, "KeyError: 'x'"),
+    ],
+)
+def test_whatever_goes_wrong_outside_stages_is_recorded(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    failure: Failure,
+    why: str,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(writing, "write_product", refuse)
+    write_raw(bench.raw, 101, 7)
+    record = bench.one(REDUCE)
+    assert (record.status, record.failure) == (Status.FAILED, failure)
+    assert why in record.why
+    assert not list(bench.output.rglob("work"))
+
+
+def test_a_stage_out_of_memory_is_no_bug(bench: Bench) -> None:
+    write_raw(bench.raw, 101, 7)
+    text = ONE + '[[stage]]\nuse = "lab.hoard"\n[outputs]\nimage = "lab.reduced"\n'
+    record = bench.one(text)
+    assert (record.failure, record.stages[0].why) == (Failure.ERROR, "out of memory: 1 TB")
+
+
+def test_two_files_of_one_name_are_refused(bench: Bench) -> None:
+    write_raw(bench.raw, 101, 7)
+    text = REDUCE.replace('image = "lab.reduced"', 'image = ["lab.reduced", "lab.reduced"]')
+    assert "two files of this job would be called RED_101_7.fits" in bench.one(text).why

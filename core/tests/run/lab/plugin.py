@@ -20,6 +20,10 @@ STAGES = (
     "combine_one",
     "select",
     "pair",
+    "master",
+    "flatten",
+    "offset_all",
+    "hoard",
     "align",
     "name_brick",
     "wrong",
@@ -39,7 +43,10 @@ def csst_definitions():
 
 @hookimpl
 def csst_references():
-    return [ReferenceType("bias", "fits", "A bias", definition="lab.bias")]
+    return [
+        ReferenceType("bias", "fits", "A bias", definition="lab.bias"),
+        ReferenceType("flat", "fits", "A flat", definition="lab.bias"),
+    ]
 
 
 @hookimpl

@@ -79,6 +79,22 @@ def offset(image: InPlace[Image], bias: Reference[Image] | None = None) -> Image
     return image
 
 
+def master(image: Image, bias: Reference[Image]) -> Annotated[Image, "image"]:
+    return image
+
+
+def flatten(image: Image, flat: Reference[Image]) -> Annotated[Image, "image"]:
+    return image
+
+
+def offset_all(images: Sequence[Image], bias: Reference[Image]) -> Annotated[Image, "combined"]:
+    return images[0]
+
+
+def hoard(image: InPlace[Image]) -> Image:
+    raise MemoryError("1 TB")
+
+
 def blur(image: Image) -> Annotated[Image, "blurred"]:
     """Shares its data with the input."""
     return replace(image)
