@@ -148,9 +148,14 @@ def test_products_are_let_go_after_their_last_reader(bench: Bench) -> None:
         return call
 
     write_raw(bench.raw, 101, 7)
-    steps = "".join(f'[[stage]]\nid = "c{i}"\nuse = "lab.combine_one"\n' for i in range(4))
+    names = ["image", "b0", "b1", "b2", "b3"]
+    steps = "".join(
+        f'[[stage]]\nid = "c{i}"\nuse = "lab.combine_one"\n'
+        f'in = {{ image = "{names[i]}" }}\nout = {{ image = "{names[i + 1]}" }}\n'
+        for i in range(4)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(caller, "call_stage", watching)
-        record = bench.one(ONE + steps + '[outputs]\nimage = "lab.reduced"\n')
+        record = bench.one(ONE + steps + '[outputs]\nb3 = "lab.reduced"\n')
     assert record.status is Status.DONE, record.why
-    assert max(alive) <= 2
+    assert alive == [1, 2, 2, 2]

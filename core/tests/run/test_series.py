@@ -247,3 +247,11 @@ def test_spooled_planes_are_plain_arrays_and_leave_no_file(tmp_path: Path) -> No
     np.testing.assert_array_equal(image.data, data)
     image.data += 1
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_caveats_of_elements_are_those_of_the_stage_and_the_job(three: Bench) -> None:
+    record = three.one(IMAGES + mapped("warn") + COMBINE)
+    assert record.stages[0].status is Status.CAVEATS
+    assert record.stages[0].caveats == ["the sky is cloudy"]
+    assert record.status is Status.CAVEATS
+    assert record.why == "stage warn: the sky is cloudy"
