@@ -75,14 +75,15 @@ def make_sky(
     radial: float = 200.0,
     local: float = 5.0,
     colour_scatter: float = 0.5,
+    shape: tuple[int, int] = SHAPE,
 ) -> Sky:
     """About `number` reference stars and `others` sources on one detector."""
     rng = np.random.default_rng(seed)
-    rows, columns = SHAPE
+    rows, columns = shape
     margin, toward = 1500, rng.uniform(0, 2 * np.pi)
     off = shift_arcsec / 3600 * np.array([np.cos(toward) / np.cos(np.radians(30)), np.sin(toward)])
     truth = tangent_wcs(CRPIX, 150.0 + off[0], 30.0 + off[1], rotated(rotation) @ CD)
-    n = int(number * (1 + 2 * margin / rows) ** 2)
+    n = int(number * (1 + 2 * margin / rows) * (1 + 2 * margin / columns))
     ideal = rng.uniform(-margin, [columns + margin, rows + margin], (n, 2))
     ra, dec = truth.wcs_pix2world(ideal, 1).T
     pixel = distort(ideal, radial, local)
@@ -129,7 +130,7 @@ def make_sky(
         }
     )
     image = Image(
-        np.broadcast_to(np.float32(0), SHAPE),
+        np.broadcast_to(np.float32(0), shape),
         wcs=tangent_wcs(CRPIX, 150.0, 30.0, CD),
         meta=Meta(time=TIME),
     )
@@ -156,6 +157,23 @@ def test_fifteen_stars_suffice():
     assert np.sqrt(np.mean(sky.errors_mas(wcs) ** 2)) < 30.0
     assert notes.metrics["polynomial_order"] == 2
     assert "order 2 instead of 3" in notes.caveats[0]
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_a_solution_of_a_sparse_field_is_right_or_refused(seed):
+    sky = make_sky(18 if seed % 2 else 40, 20000, seed=seed)
+    try:
+        wcs, _ = sky.solve()
+    except UnprocessableData:
+        assert len(sky.pixel) < 20
+    else:
+        assert np.sqrt(np.mean(sky.errors_mas(wcs) ** 2)) < 100.0
+
+
+def test_small_frame_is_solved_though_the_pointing_error_exceeds_it():
+    sky = make_sky(45, 200, shape=(576, 576), seed=3, radial=0.0, local=0.0)
+    wcs, _ = sky.solve()
+    assert np.sqrt(np.mean(sky.errors_mas(wcs) ** 2)) < 3.0
 
 
 def test_magnitudes_of_another_band_do_not_mislead():

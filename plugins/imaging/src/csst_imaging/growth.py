@@ -19,7 +19,7 @@ MODEL_ERROR = 0.002
 """Relative scatter of annulus fluxes among stars beyond their noise."""
 
 NEIGHBOUR_FRACTION = 0.002
-SKY_PRIOR = 0.01
+SKY_PRIOR = 0.03
 """Error of the background under stars, in units of the noise of a pixel."""
 
 CLIP_SIGMA = 3.0

@@ -17,14 +17,17 @@ Points: TypeAlias = NDArray[np.float64]
 Pairs: TypeAlias = NDArray[np.intp]
 """Shape (pairs, 2): index in the first list, index in the second."""
 
-CELL_PIXEL = 30.0
+CELL_PIXEL = (4.0, 30.0)
+CELLS = 300.0
+"""Cells across the first list, within the limits above: distortion grows with the field."""
+
 ROTATION_STEP_DEGREE = 0.2
 SCALES = 1.0 + 0.004 * np.arange(-6, 7)
 LOG_CHANCE = -14.0
 FREE_PAIRS = 4
 """Pairs that a map can be bent to by chance."""
 LIST_SIZES = (60, 150, 400, 1000)
-TOLERANCES_PIXEL = (70.0, 45.0, 30.0, 20.0, 12.0, 8.0)
+TOLERANCES_CELL = (2.3, 1.5, 1.0, 0.7, 0.4, 0.27)
 ORDER_PAIRS = {1: 0, 2: 14, 3: 40}
 """Pairs from which a polynomial of this order refines the map."""
 
@@ -53,22 +56,29 @@ def propose_matches(
         Matches that are hardly by chance, from lists of growing length; with few points the
         first can still be wrong.
     """
+    if min(len(first), len(second)) < 4:
+        return
+    cell = float(np.clip(np.ptp(first, axis=0).max() / CELLS, *CELL_PIXEL))
+    wider = max(box_area(second) / box_area(first), 1.0)
     for size in LIST_SIZES:
-        few, many = first[:size], second[:size]
-        start = best_shift(few, many, shift_pixel, rotation_degree)
-        pairs = None if start is None else refine(few, many, start)
-        if pairs is not None and is_significant(pairs, many):
+        few, many = first[:size], second[: int(wider * size)]
+        start = best_shift(few, many, shift_pixel, rotation_degree, cell)
+        pairs = None if start is None else refine(few, many, start, cell)
+        if pairs is not None and is_significant(pairs, many, cell):
             yield pairs
-        if size >= max(len(first), len(second)):
+        if len(few) == len(first) and len(many) == len(second):
             return
 
 
+def box_area(points: Points) -> float:
+    """Return the area of the box around points, at least 1."""
+    return max(float(np.prod(np.ptp(points, axis=0))), 1.0)
+
+
 def best_shift(
-    first: Points, second: Points, shift_pixel: float, rotation_degree: float
+    first: Points, second: Points, shift_pixel: float, rotation_degree: float, cell: float
 ) -> NDArray[np.float64] | None:
     """Return the affine map (3, 2) from `first` to `second` with the most coincidences."""
-    if len(first) < 4 or len(second) < 4:
-        return None
     centre = second.mean(axis=0)
     steps = int(np.ceil(rotation_degree / ROTATION_STEP_DEGREE)) + 1
     rotations = np.radians(np.arange(-steps, steps + 1) * ROTATION_STEP_DEGREE)
@@ -78,7 +88,7 @@ def best_shift(
         for scale in SCALES:
             linear = scale * np.array([[cosine, sine], [-sine, cosine]])
             count, mean, dx, dy = count_offsets(
-                (first - centre) @ linear, second - centre, shift_pixel, CELL_PIXEL
+                (first - centre) @ linear, second - centre, shift_pixel, cell
             )
             surprise = log_chance(count, mean)
             if surprise < best:
@@ -94,12 +104,11 @@ def log_chance(count: float, mean: float) -> float:
     return float(count * np.log(mean) - mean - gammaln(count + 1.0))
 
 
-def is_significant(pairs: Pairs, second: Points) -> bool:
+def is_significant(pairs: Pairs, second: Points, cell: float) -> bool:
     """Return whether so many pairs are beyond chance, the freedom of the map allowed for."""
-    low, high = second.min(axis=0), second.max(axis=0)
-    density = len(second) / max(float(np.prod(high - low)), 1.0)
+    density = len(second) / box_area(second)
     tried = pairs[:, 0].max() + 1
-    mean = max(tried * density * np.pi * TOLERANCES_PIXEL[-1] ** 2, 1e-3)
+    mean = max(tried * density * np.pi * (TOLERANCES_CELL[-1] * cell) ** 2, 1e-3)
     return log_chance(len(pairs) - FREE_PAIRS, mean) < LOG_CHANCE
 
 
@@ -137,14 +146,14 @@ def count_offsets(
     return best, mean, sx / max(n, 1.0), sy / max(n, 1.0)
 
 
-def refine(first: Points, second: Points, start: NDArray[np.float64]) -> Pairs | None:
+def refine(first: Points, second: Points, start: NDArray[np.float64], cell: float) -> Pairs | None:
     """Improve an affine map by matching within a shrinking tolerance, in growing order."""
     tree = cKDTree(second)
     middle = first.mean(axis=0)
     size = max(float(np.abs(first - middle).max()), 1.0)
     moved = np.column_stack([np.ones(len(first)), first]) @ start
     pairs: Pairs | None = None
-    for tolerance in TOLERANCES_PIXEL:
+    for tolerance in cell * np.array(TOLERANCES_CELL):
         for _ in range(3):
             new = mutual(moved, second, tolerance, tree)
             if len(new) < 5:

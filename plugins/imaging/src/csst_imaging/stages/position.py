@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from pydantic import Field
 from csst_imaging.columns import values
 from csst_imaging.epoch import Stars, stars_at
 from csst_imaging.matching import Pairs, mutual, propose_matches
-from csst_imaging.tpv import fit_tpv, project, tangent_wcs
+from csst_imaging.tpv import TERMS, fit_tpv, project, tangent_wcs
 from csstcore.api import Image, Reference, Table, UnprocessableData, Wcs, caveat, metric
 
 MIN_STARS = 10
@@ -37,6 +37,12 @@ FLOOR_PIXEL = 0.01
 CLIP_SIGMA = 4.0
 SCHEDULE = ((12.0, 400), (8.0, 1000), (5.0, 3000), (3.0, 10000), (2.0, 10**9), (1.5, 10**9))
 """Tolerance in pixels and how many of the brightest take part, step by step."""
+
+REPEATS = 6
+PAIRS_FOR_ORDER = {1: 0, 2: 8, 3: 28}
+"""Pairs from which an order serves to find more pairs: it must not bend to wrong ones."""
+
+TRUE_FRACTION = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +186,15 @@ def solve_matches(
         wcs, pairs = fit_iteratively(spots, stars, proposal, wcs, order)
         if len(pairs) < MIN_STARS:
             continue
-        wcs, keep = fit_clipped(spots, stars, pairs, wcs, order)
+        bearable = usable_order(len(pairs), order)
+        fits = [fit_clipped(spots, stars, pairs, wcs, k)[0] for k in range(1, bearable + 1)]
+        costs = [misfit(spots, stars, pairs, fit, k) for k, fit in enumerate(fits, start=1)]
+        used = 1 + int(np.argmin(costs))
+        pairs = match_all(spots, stars, fits[used - 1], SCHEDULE[-1][0])
+        wcs, keep = fit_clipped(spots, stars, pairs, fits[used - 1], used)
         report_residuals(wcs, spots, stars, pairs[keep])
-        used = usable_order(int(np.count_nonzero(keep)), order)
         metric("polynomial_order", used)
-        if used < order:
+        if bearable < order:
             caveat(f"{len(pairs)} stars: polynomial of order {used} instead of {order}")
         return wcs
     return None
@@ -193,24 +203,36 @@ def solve_matches(
 def fit_iteratively(
     spots: Spots, stars: Stars, pairs: Pairs, wcs: WCS, order: int
 ) -> tuple[WCS, Pairs]:
-    """Fit, match more under the better map, and so on; no pairs if that goes wrong."""
-    tolerance, density = 0.0, 0.0
+    """Fit, match more under the better map, and so on; no pairs if that goes wrong.
+
+    Pairs by chance fill the circle of the tolerance; true ones lie well inside.
+    """
     for tolerance, number in SCHEDULE:
-        wcs, _ = fit_clipped(spots, stars, pairs, wcs, order)
         few = slice(0, number)
-        seen, expected = common_plane(spots.pixel[few], stars[few], wcs)
-        pairs = mutual(seen, expected, tolerance)
-        pairs = pairs[spots.usable[pairs[:, 0]]]
-        if len(pairs) < MIN_STARS:
-            return wcs, pairs
-        density = len(seen) / float(np.prod(np.ptp(seen, axis=0)))
-    by_chance = -np.expm1(-density * np.pi * tolerance**2) * len(stars)
-    return wcs, pairs if len(pairs) > 2.0 * by_chance else pairs[:0]
+        for _ in range(REPEATS):
+            wcs, _ = fit_clipped(spots, stars, pairs, wcs, order, PAIRS_FOR_ORDER)
+            before = len(pairs)
+            pairs = match_all(spots, stars, wcs, tolerance, few)
+            if len(pairs) < MIN_STARS:
+                return wcs, pairs
+            if len(pairs) <= before:
+                break
+    seen, expected = common_plane(spots.pixel[pairs[:, 0]], stars[pairs[:, 1]], wcs)
+    distance = np.hypot(*(seen - expected).T)
+    return wcs, pairs if np.median(distance) < TRUE_FRACTION * tolerance else pairs[:0]
 
 
-def usable_order(matched: int, order: int) -> int:
+def match_all(
+    spots: Spots, stars: Stars, wcs: WCS, tolerance: float, few: slice = slice(None)
+) -> Pairs:
+    """Return the usable pairs that a solution brings together within a tolerance [pixel]."""
+    pairs = mutual(*common_plane(spots.pixel[few], stars[few], wcs), tolerance)
+    return pairs[spots.usable[pairs[:, 0]]]
+
+
+def usable_order(matched: int, order: int, needed: Mapping[int, int] = STARS_FOR_ORDER) -> int:
     """Return the order that so many stars can bear."""
-    return max(k for k, needed in STARS_FOR_ORDER.items() if k <= order and matched >= needed)
+    return max(k for k, number in needed.items() if k <= order and matched >= number)
 
 
 def common_plane(
@@ -223,8 +245,36 @@ def common_plane(
     return (to_pixel @ seen).T, (to_pixel @ expected).T
 
 
+def errors_deg(spots: Spots, stars: Stars, pairs: Pairs, wcs: WCS) -> NDArray[np.float64]:
+    """Return the errors of pairs along right ascension and declination, shape (2, pairs)."""
+    scale = float(np.mean(proj_plane_pixel_scales(wcs)))
+    centroid = np.nan_to_num(np.hypot(spots.error[:, pairs[:, 0]], FLOOR_PIXEL), nan=1.0) * scale
+    error: NDArray[np.float64] = np.hypot(
+        np.mean(centroid, axis=0), stars.error_mas[:, pairs[:, 1]] / 3.6e6
+    )
+    return error
+
+
+def pulls(spots: Spots, stars: Stars, pairs: Pairs, wcs: WCS) -> NDArray[np.float64]:
+    """Return the residuals of pairs in units of their errors, shape (2, pairs)."""
+    seen, expected = common_plane(spots.pixel[pairs[:, 0]], stars[pairs[:, 1]], wcs)
+    residual = (wcs.wcs.cd @ (seen - expected).T) / errors_deg(spots, stars, pairs, wcs)
+    return np.asarray(residual, np.float64)
+
+
+def misfit(spots: Spots, stars: Stars, pairs: Pairs, wcs: WCS, order: int) -> float:
+    """Return the information criterion of a solution (Schwarz 1978, AnSta 6, 461), clipped."""
+    pull = np.abs(pulls(spots, stars, pairs, wcs))
+    return float(np.sum(np.minimum(pull, CLIP_SIGMA) ** 2) + 2 * TERMS[order] * np.log(pull.size))
+
+
 def fit_clipped(
-    spots: Spots, stars: Stars, pairs: Pairs, wcs: WCS, order: int
+    spots: Spots,
+    stars: Stars,
+    pairs: Pairs,
+    wcs: WCS,
+    order: int,
+    needed: Mapping[int, int] = STARS_FOR_ORDER,
 ) -> tuple[WCS, NDArray[np.bool_]]:
     """Fit a TPV solution to matched pairs, leaving out pairs beyond 4 sigma.
 
@@ -233,26 +283,16 @@ def fit_clipped(
     tuple
         The solution, and which pairs it rests on.
     """
-    pixel, error = spots.pixel[pairs[:, 0]], spots.error[:, pairs[:, 0]]
-    matched = stars[pairs[:, 1]]
-    degree_per_pixel = float(np.mean(proj_plane_pixel_scales(wcs)))
-    centroid = np.nan_to_num(np.hypot(error, FLOOR_PIXEL), nan=1.0) * degree_per_pixel
-    sigma = np.hypot(np.mean(centroid, axis=0), matched.error_mas / 3.6e6)
+    pixel, matched = spots.pixel[pairs[:, 0]], stars[pairs[:, 1]]
+    weight = 1.0 / errors_deg(spots, stars, pairs, wcs)
     keep = np.ones(len(pairs), np.bool_)
     for _ in range(10):
-        used = usable_order(int(np.count_nonzero(keep)), order)
-        wcs = fit_tpv(
-            pixel[keep],
-            matched.ra_deg[keep],
-            matched.dec_deg[keep],
-            1.0 / sigma[:, keep],
-            wcs,
-            used,
-        )
-        seen, expected = common_plane(pixel, matched, wcs)
-        pull = (seen - expected).T * degree_per_pixel / sigma
-        spread = np.maximum(1.4826 * np.median(np.abs(pull[:, keep]), axis=1), 1.0)
-        new = np.all(np.abs(pull) < CLIP_SIGMA * spread[:, None], axis=0)
+        used = usable_order(int(np.count_nonzero(keep)), order, needed)
+        ra, dec = matched.ra_deg[keep], matched.dec_deg[keep]
+        wcs = fit_tpv(pixel[keep], ra, dec, weight[:, keep], wcs, used)
+        pull = np.abs(pulls(spots, stars, pairs, wcs))
+        spread = np.maximum(1.4826 * np.median(pull[:, keep], axis=1), 1.0)
+        new = np.all(pull < CLIP_SIGMA * spread[:, None], axis=0)
         if np.array_equal(new, keep) or np.count_nonzero(new) < MIN_STARS // 2:
             break
         keep = new
