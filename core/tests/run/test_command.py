@@ -222,3 +222,15 @@ def test_threads_times_processes_fit_the_machine(
     with pytest.raises(Stopped):
         list(crew.run("{}", [pool.Task("a", "{}")]))
     assert (seen["OMP_NUM_THREADS"], seen["MKL_NUM_THREADS"]) == ("2", "2")
+
+
+def test_a_worker_in_the_midst_of_a_stage_dies_with_its_parent(
+    command: Command, pipeline: Callable[[str], Path], raw: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    long = pipeline(SLOW.replace("seconds = 0.3", "seconds = 60.0"))
+    process = command("run", long, raw, "-o", out, "--no-figures")
+    wait_for(lambda: any("started" in log.read_text() for log in out.glob("runs/*/log/*.jsonl")))
+    (worker,) = children(process.pid)
+    process.kill()
+    wait_for(lambda: not alive(worker), seconds=10)
