@@ -19,7 +19,7 @@ SOURCE_SIGMA = 3.0
 BRIGHT_SIGMA = 60.0
 BRIGHT_BLOCKS = 8
 CLIP_SIGMA = 4.0
-SAMPLED_ROWS = 2000
+SAMPLED_ROWS = 500
 """Around blocks brighter than `BRIGHT_SIGMA` the wings are masked this far."""
 
 
