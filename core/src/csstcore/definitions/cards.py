@@ -68,7 +68,7 @@ def add_cards(header: fits.Header, writing: Writing, hdu: HduModel) -> None:
     for keyword, model in hdu.cards.items():
         if keyword in titles:
             for line in ("=" * 60, titles[keyword], "=" * 60):
-                header.add_comment(line)
+                header.append(("COMMENT", line), end=True)
         if keyword in STRUCTURE:
             continue
         given = own.pop(keyword, None)
