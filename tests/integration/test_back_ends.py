@@ -21,9 +21,22 @@ DEFINITIONS = {
     "cube": "Cube",
 }
 REFERENCES = (
-    "stars distortion detection_model trace_model sky_template sensitivity em_gain bias library "
-    "slice_trace sideband_gain orbit element static_sky galaxies"
-).split()
+    "stars",
+    "distortion",
+    "detection_model",
+    "trace_model",
+    "sky_template",
+    "sensitivity",
+    "em_gain",
+    "bias",
+    "library",
+    "slice_trace",
+    "sideband_gain",
+    "orbit",
+    "element",
+    "static_sky",
+    "galaxies",
+)
 
 PIPELINES = {
     "mbi.position": """
@@ -45,7 +58,7 @@ use = "sketch.merge_catalogs"
 merged = "sketch.table"
 """,
     "sls.l1": """
-group_by = ["obs_id", "detector", "brick"]
+group_by = ["obs_id", "detector"]
 [inputs]
 image = { definition = "sketch.image", where = { detector = [1, 2, 3, 4, 5, 10] } }
 bricks = { definition = "sketch.table", many = true, by = ["brick"] }

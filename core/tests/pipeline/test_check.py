@@ -163,7 +163,7 @@ def test_describe_shows_wires_values_and_origins(check: Check) -> None:
         ('sources = "demo.catalog"', 'sources = "demo.catlog"', "did you mean 'demo.catalog'?"),
         ('"detector"]', '"detecto"]', "no key 'detecto' (did you mean 'detector'?)"),
         ('"demo.raw" }', '"demo.raw", where = { filetype = "X" } }', "did you mean 'file_type'"),
-        ('"demo.raw" }', '"demo.raw", by = ["brick"] }', "'brick', which is not in group_by"),
+        ('"demo.raw" }', '"demo.raw", by = ["brik"] }', "'brik', which is neither in group_by nor"),
         ('csst-demo = ">=0"', 'csst-demo = ">=9"', "requires csst-demo >=9; installed is 0.1.0"),
         ('csst-demo = ">=0"', 'csst-demo = "nine"', "'nine' is no version range"),
         ('csst-demo = ">=0"', "", "uses stages of csst-demo; name it in [requires]"),

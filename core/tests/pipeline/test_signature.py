@@ -150,9 +150,11 @@ def series_reference(image: Image, bias: Reference[Sequence[Image]]) -> Annotate
     raise AssertionError
 
 
-def odd_default(
-    image: Image, mask: Mask | None = Mask(np.zeros((1, 1), bool))
-) -> Annotated[Image, "image"]:  # noqa: E501, B008
+NO_MASK = Mask(np.zeros((1, 1), bool))
+NO_NUMBERS = np.zeros(1)
+
+
+def odd_default(image: Image, mask: Mask | None = NO_MASK) -> Annotated[Image, "image"]:
     raise AssertionError
 
 
@@ -198,7 +200,7 @@ def positional_generator(image: Image, rng: np.random.Generator) -> Annotated[Im
     raise AssertionError
 
 
-def untomlable(image: Image, *, weird: np.ndarray = np.zeros(1)) -> Annotated[Image, "image"]:  # noqa: B008
+def untomlable(image: Image, *, weird: np.ndarray = NO_NUMBERS) -> Annotated[Image, "image"]:
     raise AssertionError
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +41,19 @@ class _Check:
         except CsstError as error:
             self.problems.append(f"{where}: {error}")
             return None
+
+    def keys(self, definition: str) -> set[str]:
+        """Keys by which files of a definition may be grouped, selected and joined."""
+        return {*META_FIELDS, *self.definitions.get(definition).keys}
+
+    def keys_of_others(self, name: str) -> set[str]:
+        """Keys of the inputs that make jobs, to which the input called `name` may be joined."""
+        found: set[str] = set()
+        for other, item in self.model.inputs.items():
+            for definition in item.definitions if other != name and item.by is None else ():
+                with suppress(CsstError):
+                    found |= self.keys(definition)
+        return found
 
 
 def build_plan(
@@ -106,16 +120,18 @@ def _inputs(check: _Check) -> list[PlanInput]:
 def _check_keys(check: _Check, name: str, item: InputModel) -> None:
     """Every key that groups or selects must be one the definition gives."""
     group_by = check.model.pipeline.group_by
-    for stray in sorted(set(item.by or ()) - set(group_by)):
+    joined = check.keys_of_others(name)
+    for stray in sorted(set(item.by or ()) - {*group_by, *joined}):
         check.problems.append(
-            f"input {name}: by names {stray!r}, which is not in group_by{nearest(stray, group_by)}"
+            f"input {name}: by names {stray!r}, which is neither in group_by nor a key of "
+            f"another input{nearest(stray, (*group_by, *joined))}"
         )
     wanted = {*(group_by if item.by is None else item.by), *item.where}
     for definition in item.definitions:
         if definition.partition(".")[0] in check.absent:
             continue
         try:
-            known = {*META_FIELDS, *check.definitions.get(definition).keys}
+            known = check.keys(definition)
         except CsstError:
             return
         for key in sorted(wanted - known):
