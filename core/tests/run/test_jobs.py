@@ -107,6 +107,17 @@ def test_an_input_joins_the_jobs_that_agree_on_a_subset_of_keys(bench: Bench) ->
     assert [path.name for path in made.unused] == ["RAW_3_8.fits"]
 
 
+def test_an_input_joins_by_the_sky_that_a_file_of_the_job_touches(bench: Bench) -> None:
+    write_raw(bench.raw, 101, 6, TYPE="SCIE", BRICKS="1 2")
+    for obs_id, brick in ((1, "1"), (2, "2"), (3, "3")):
+        write_raw(bench.raw, obs_id, 30, TYPE="FLAT", BRICKS=brick)
+    made = make(bench, joined('["sky"]'))
+    assert {job.id: files(job)["flats"] for job in made.jobs} == {
+        "101_6": ["RAW_1_30.fits", "RAW_2_30.fits"]
+    }
+    assert [path.name for path in made.unused] == ["RAW_3_30.fits"]
+
+
 def test_an_optional_input_may_be_absent_and_makes_no_job(bench: Bench) -> None:
     write_raw(bench.raw, 101, 6, TYPE="SCIE")
     write_raw(bench.raw, 3, 8, TYPE="FLAT")
