@@ -50,11 +50,12 @@ class Done:
         return json.loads(self.out)
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(*words: object, **environment: str) -> subprocess.Popen[str]:
     """Start ``csstcore`` in a process of its own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("CSSTCORE")}
     return subprocess.Popen(
         [sys.executable, "-m", "csstcore.cli.main", *map(str, words)],
-        env={k: v for k, v in os.environ.items() if not k.startswith("CSSTCORE")} | _environment,
+        env={**clean, **_environment, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
