@@ -35,12 +35,17 @@ html_static_path = ["_static"]
 html_css_files = ["csstcore.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {"index": [], "quick_start": [], "concepts": [], "cli": [], "instrument": []}
+html_sidebars = {
+    name: [] for name in ("index", "quick_start", "concepts", "cli", "api", "instrument")
+}
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_toc_level": 2,
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 7,
+    "navbar_align": "left",
+    "navbar_persistent": [],
+    "navbar_end": ["search-button", "theme-switcher"],
 }

@@ -16,29 +16,30 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
-def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command below a group with the words that call it, in order."""
-    context = click.Context(group, info_name=path)
+def commands() -> dict[str, click.Context]:
+    """Return every command by the words that call it, in order."""
+    return dict(_below(cli.make_context("csstcore", ["list"], resilient_parsing=True)))
+
+
+def _below(context: click.Context) -> Iterator[tuple[str, click.Context]]:
+    """Yield the commands below a group."""
+    group = context.command
+    assert isinstance(group, click.Group)  # noqa: S101
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None  # noqa: S101 - the group listed it
+        child = click.Context(command, parent=context, info_name=name)
         if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
+            yield from _below(child)
         else:
-            yield f"{path} {name}", command
+            yield child.command_path, child
 
 
-def parameters(command: click.Command, path: str) -> list[tuple[str, str]]:
+def options(context: click.Context) -> list[tuple[str, str]]:
     """Return spelling and meaning of every option of a command."""
-    context = click.Context(command, info_name=path)
-    records = (parameter.get_help_record(context) for parameter in command.get_params(context))
+    found = [each for each in context.command.get_params(context) if isinstance(each, click.Option)]
+    records = (option.get_help_record(context) for option in found)
     return [record for record in records if record is not None]
-
-
-def usage(command: click.Command, path: str) -> str:
-    """Return the usage line of a command."""
-    context = click.Context(command, info_name=path)
-    return " ".join([path, *command.collect_usage_pieces(context)])
 
 
 class CommandLine(Directive):
@@ -46,17 +47,27 @@ class CommandLine(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
-        return [_section(path, command) for path, command in commands(cli, "csstcore")]
+        return [section(path, context) for path, context in commands().items()]
 
 
-def _section(path: str, command: click.Command) -> nodes.section:
-    section = nodes.section(ids=[nodes.make_id(path)], names=[path])
-    section += nodes.title("", "", nodes.literal(text=path))
-    section += nodes.literal_block(text=usage(command, path), language="text")
-    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
-        section += nodes.paragraph(text=" ".join(paragraph.split()))
-    section += _table(parameters(command, path))
-    return section
+def section(path: str, context: click.Context) -> nodes.section:
+    """Return what the page says about one command."""
+    usage = " ".join([path, *context.command.collect_usage_pieces(context)])
+    found = nodes.section(ids=[nodes.make_id(path)], names=[path])
+    found += nodes.title(text=path)
+    found += nodes.literal_block(text=usage, language="text")
+    for paragraph in inspect.cleandoc(context.command.help or "").split("\n\n"):
+        found += _paragraph(" ".join(paragraph.split()))
+    found += _table(options(context))
+    return found
+
+
+def _paragraph(text: str) -> nodes.paragraph:
+    """Return a paragraph in which words in backticks are code."""
+    found = nodes.paragraph()
+    for number, part in enumerate(text.split("`")):
+        found += nodes.literal(text=part) if number % 2 else nodes.Text(part)
+    return found
 
 
 def _table(rows: list[tuple[str, str]]) -> nodes.table:
@@ -66,7 +77,7 @@ def _table(rows: list[tuple[str, str]]) -> nodes.table:
     for spelling, meaning in rows:
         row = nodes.row()
         row += nodes.entry("", nodes.paragraph("", "", nodes.literal(text=spelling)))
-        row += nodes.entry("", nodes.paragraph(text=meaning))
+        row += nodes.entry("", _paragraph(meaning))
         body += row
     group += body
     return nodes.table("", group, classes=["table"])

@@ -144,13 +144,13 @@ def test_the_page_of_the_command_line_has_every_command_and_option(command_line:
     assert "```{command-line}" in pages()["docs/cli.md"]
     from csstcore.cli.main import COMMANDS
 
-    listed = dict(command_line.commands(command_line.cli, "csstcore"))
+    listed = command_line.commands()
     assert {path.split()[1] for path in listed} == set(COMMANDS)
-    for path, command in listed.items():
-        shown = command_line._section(path, command).astext()
-        for parameter in command.params:
-            spellings = parameter.opts if isinstance(parameter, click.Option) else []
-            assert all(spelling in shown for spelling in spellings), (path, parameter.name)
+    for path, context in listed.items():
+        shown = command_line.section(path, context).astext()
+        options = [each for each in context.command.params if isinstance(each, click.Option)]
+        spellings = {spelling for each in options for spelling in each.opts}
+        assert all(spelling in shown for spelling in spellings), path
 
 
 def test_every_option_of_a_run_has_a_sentence() -> None:
