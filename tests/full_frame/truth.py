@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
@@ -64,10 +65,11 @@ def pulls(exposure: Exposure) -> NDArray[np.float64]:
     (entry,) = plan.exposure
     shot = shot_of(plan, entry.obs_id, plan.detectors[0])
     scene, _ = draw_scene(shot)
-    sources = scene.data.copy()
+    assert scene.unit == u.electron / u.s
+    sources_electron = scene.data * np.float32(entry.exposure_time_s)
     true = _with_sky(scene, shot).data
-    usable = (sources < 0.5) & (exposure.weight > 0) & (exposure.deposit < 0.1)
-    difference = exposure.image[usable] - true[usable] / entry.exposure_time_s
+    usable = (sources_electron < 0.5) & (exposure.weight > 0) & (exposure.deposit < 0.1)
+    difference = exposure.image[usable] - true[usable]
     return np.asarray(difference * np.sqrt(exposure.weight[usable]), np.float64)
 
 
