@@ -10,9 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import astropy.units as u
 import click
+import numpy as np
 import pytest
+from astropy.table import QTable
 
+from csstcore.api import FileError, Image, Table
 from csstcore.cli.main import cli
 from csstcore.definitions.catalog import Definitions
 from csstcore.definitions.load import load_definition
@@ -24,6 +28,8 @@ from csstcore.plugins.collect import collect
 from csstcore.plugins.discovery import discover
 from csstcore.plugins.registry import Registry
 from csstcore.testing.distributions import FakeDistributions
+from csstcore.testing.references import FakeReferences
+from csstcore.testing.registries import IsolatedRegistry
 
 from .pages import Block, blocks, pages
 
@@ -119,9 +125,43 @@ def test_the_short_plugin_is_discovered_and_runs(
     declared = registry.get(Stage, "lab.subtract_sky")
     from csst_lab.sky import subtract_sky  # type: ignore[import-not-found]
 
+    if "test" in parts:
+        executed(parts["test"]).test_a_constant_sky_becomes_zero()
     signature = inspect_stage(subtract_sky, "lab.subtract_sky")
     assert [item.name for item in signature.inputs] == ["image"]
     assert (subtract_sky.__doc__ or "").startswith(declared.declaration.summary)
+
+
+def test_the_reader_reads(tmp_path: Path) -> None:
+    (block,) = blocks(check="reader")
+    read = executed(block.text).read
+    path = tmp_path / "image.json"
+    path.write_text('{"header": {"INSTRUME": "LAB"}, "pixels": [[1, 2], [3, 4]]}')
+    header, (image,) = read(path)
+    assert header == {"INSTRUME": "LAB"}
+    assert image.data.tolist() == [[1, 2], [3, 4]]
+    assert read(path, header_only=True) == (header, [])
+    path.write_text("[")
+    with pytest.raises(FileError, match=r"image\.json: not an image"):
+        read(path)
+
+
+def test_the_check_and_the_figure_work() -> None:
+    (block,) = blocks(check="checks")
+    module = executed(block.text)
+    image = Image(np.zeros((2, 2), np.float32), flags=np.array([[1, 0], [0, 0]], np.uint16))
+    assert module.flagged_fraction(image) == 0.25
+    catalog = Table(QTable({"x": [1, 2] * u.pixel, "y": [3, 4] * u.pixel}))
+    assert len(module.source_map(catalog).axes) == 1
+
+
+def test_the_fixtures_are_used_as_shown(
+    isolated_registry: IsolatedRegistry, fake_references: FakeReferences
+) -> None:
+    (block,) = blocks(check="fixtures")
+    module = executed(block.text)
+    module.test_only_what_the_test_declares_is_there(isolated_registry)
+    module.test_a_store_of_references(fake_references)
 
 
 @pytest.mark.parametrize("page", PLUGIN_PAGES)
