@@ -3,5 +3,5 @@
 No stage imports this package. Its patch generator is independent of the simulator plugin: a
 network trained here and judged there has not seen the simulator's physics. Retrain with
 
-    python -m csst_calib.training --steps 4000 --output cosmic_rays.onnx
+    python -m csst_calib.training --output cosmic_rays.onnx
 """

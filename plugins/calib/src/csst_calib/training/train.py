@@ -27,7 +27,7 @@ RATE_RANGE = (0.5, 8.0)
 class TrainingSettings:
     """Everything that the result depends on, beside the code and torch's version."""
 
-    steps: int = 4000
+    steps: int = 3600
     batch: int = 8
     patch_pixel: int = 160
     learning_rate: float = 3e-3
