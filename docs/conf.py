@@ -27,6 +27,7 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 add_module_names = False
+python_maximum_signature_line_length = 110
 python_use_unqualified_type_names = True
 
 html_theme = "pydata_sphinx_theme"

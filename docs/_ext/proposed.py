@@ -22,22 +22,22 @@ def found() -> Iterator[tuple[str, list[str]]]:
     """Yield every TOML file of the plugins that marks something, with the names it marks."""
     for path in sorted((ROOT / "plugins").glob("*/src/**/*.toml")):
         text = path.read_text(encoding="utf-8")
-        names = [*_marked(tomllib.loads(text), ""), *_COMMENTED.findall(text)]
+        names = [*marked(tomllib.loads(text), ""), *_COMMENTED.findall(text)]
         if names:
             yield str(path.relative_to(ROOT)), list(dict.fromkeys(names))
 
 
-def _marked(value: Any, name: str) -> Iterator[str]:
+def marked(value: Any, name: str) -> Iterator[str]:
     """Yield the names of all tables that hold ``proposed = true``."""
     if isinstance(value, dict):
         own = str(value.get("id") or value.get("name") or name)
         if value.get("proposed") is True:
             yield own
         for key, child in value.items():
-            yield from _marked(child, key)
+            yield from marked(child, key)
     elif isinstance(value, list):
         for child in value:
-            yield from _marked(child, name)
+            yield from marked(child, name)
 
 
 class Proposed(Directive):

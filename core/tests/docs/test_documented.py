@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from dataclasses import fields
 from importlib import import_module
 from typing import Any, get_args
@@ -134,7 +135,6 @@ def test_every_exit_code_is_listed() -> None:
 @pytest.fixture
 def command_line(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The extension that writes the page of the command line."""
-    pytest.importorskip("docutils")
     monkeypatch.syspath_prepend(DOCS / "_ext")
     yield import_module("command_line")
     sys.modules.pop("command_line", None)
@@ -158,6 +158,18 @@ def test_every_option_of_a_run_has_a_sentence() -> None:
 
     options = [each for each in command.params if isinstance(each, click.Option)]
     assert [each.name for each in options if not each.help] == []
+
+
+def test_the_table_of_proposals_misses_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    proposed = import_module("proposed")
+    for path in (ROOT / "plugins").glob("*/src/**/*.toml"):
+        text = path.read_text(encoding="utf-8")
+        marks = re.findall(r"\bproposed = true\b", text)
+        assert len(list(proposed.marked(tomllib.loads(text), ""))) == len(marks), path
+    listed = dict(proposed.found())
+    assert "PROJECT" in listed["plugins/msc/src/csst_msc/definitions/l0.toml"]
+    assert "prnu" in listed["plugins/sim/src/csst_sim/references/msc_detector_ranges.toml"]
 
 
 def test_every_benchmark_program_is_listed() -> None:
