@@ -53,6 +53,7 @@ def test_seed_changes_the_sky() -> None:
 
 def test_proper_motion_agrees_with_astropy() -> None:
     stars = draw_stars(50.0, 60.0, 0.02, SkySettings())
+    stars["parallax"] = 0.0 * u.mas
     ra, dec = move_to_epoch(stars, 2028.0)
     coordinates = SkyCoord(
         stars["ra"], stars["dec"], pm_ra_cosdec=stars["pmra"], pm_dec=stars["pmdec"],
@@ -61,6 +62,19 @@ def test_proper_motion_agrees_with_astropy() -> None:
     moved = coordinates.apply_space_motion(Time(2028.0, format="jyear"))
     apart = moved.separation(SkyCoord(ra * u.deg, dec * u.deg))
     assert apart.max() < 0.05 * u.mas
+
+
+def test_parallax_draws_a_circle_at_the_pole_of_the_ecliptic() -> None:
+    stars = draw_stars(270.0, 66.56, 0.02, SkySettings())
+    stars["pmra"] = stars["pmdec"] = 0.0 * u.mas / u.yr
+    stars["parallax"] = 100.0 * u.mas
+    still = SkyCoord(stars["ra"], stars["dec"])
+    for year in (2028.0, 2028.25, 2028.6):
+        ra, dec = move_to_epoch(stars, year)
+        radius = still.separation(SkyCoord(ra * u.deg, dec * u.deg)).to_value(u.mas)
+        assert radius == pytest.approx(100.0, abs=3.0)
+    first, second = (SkyCoord(*move_to_epoch(stars, year), unit="deg") for year in (2028.0, 2028.5))
+    assert first.separation(second).to_value(u.mas) == pytest.approx(200.0, abs=5.0)
 
 
 def test_gaia_errors_grow_with_magnitude_and_are_obeyed() -> None:

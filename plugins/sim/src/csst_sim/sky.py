@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import get_body_barycentric
 from astropy.table import QTable
+from astropy.time import Time
 from numpy.typing import NDArray
 
 from csst_sim.plan import SkySettings
@@ -156,9 +158,9 @@ def draw_galaxies(ra_deg: float, dec_deg: float, radius_deg: float, sky: SkySett
 def move_to_epoch(
     stars: QTable, epoch_year: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return right ascension and declination in degrees at an epoch, moved along great circles.
+    """Return right ascension and declination in degrees at an epoch, as seen from the Earth.
 
-    Parallax and aberration are left out: the simulated telescope rests at the barycentre.
+    Proper motion along great circles, and parallax; aberration is left out.
     """
     ra, dec = (stars[name].to_value(u.rad) for name in ("ra", "dec"))
     years = epoch_year - EPOCH_YEAR
@@ -166,5 +168,7 @@ def move_to_epoch(
     position = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     to_east = np.array([-np.sin(ra), np.cos(ra), np.zeros_like(ra)])
     to_north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
-    x, y, z = position + east * to_east + north * to_north
+    earth = get_body_barycentric("earth", Time(epoch_year, format="jyear")).xyz.to_value(u.au)
+    shift = stars["parallax"].to_value(u.rad) * earth[:, None]
+    x, y, z = position + east * to_east + north * to_north - shift
     return np.arctan2(y, x) / _DEGREE % 360.0, np.arctan2(z, np.hypot(x, y)) / _DEGREE
