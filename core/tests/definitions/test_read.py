@@ -82,7 +82,7 @@ def change(path: Path, edit) -> None:
         (lambda h: h[1].header.set("BUNIT", "m"), "keyword BUNIT: found 'm', expected"),
         (
             lambda h: h.__setitem__(1, fits.ImageHDU(np.ones((2, 3, 4), "f4"), name="SCI")),
-            "Image.data has shape (2, 3, 4)",
+            "HDU SCI: found 3 axes, expected 2",
         ),
         (
             lambda h: h.__setitem__(3, fits.ImageHDU(np.ones((5, 7), "f4"), name="FLG")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import sys
 import traceback
@@ -13,10 +14,23 @@ from typing import Final
 import click
 
 from csstcore import __version__
-from csstcore.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, CsstError, nearest
+from csstcore.errors import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    CsstError,
+    nearest,
+)
 
 COMMANDS: Final = ("describe", "doctor", "list", "new", "refs", "run", "status", "validate")
 """Each is a module of this package; only the one that is called is imported."""
+
+REFUSED_BY_THE_SYSTEM: Final = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG),
+)
+"""Errors that are no bug wherever they come up: no permission, no space, a name too long."""
 
 # Spares the interpreter a walk over every object when it ends: 8 of 100 ms of a short command.
 atexit.register(gc.freeze)
@@ -77,6 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CsstError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in REFUSED_BY_THE_SYSTEM:
+            traceback.print_exc()
+            return EXIT_BUG
+        click.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        return EXIT_USAGE
     except Exception:
         traceback.print_exc()
         return EXIT_BUG

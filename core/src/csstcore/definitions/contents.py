@@ -35,7 +35,8 @@ def content_problems(
                 hint = nearest(hdu.name, [unit.name for unit in units])
                 problems.append(f"HDU {hdu.name}: missing; found {names}{hint}")
         else:
-            problems += [f"HDU {hdu.name}: {problem}" for problem in _layout(hdu, unit)]
+            axes = 2 if definition.definition.product == "Image" else None
+            problems += [f"HDU {hdu.name}: {problem}" for problem in _layout(hdu, unit, axes)]
     return problems + keyword_problems(definition, header)
 
 
@@ -62,7 +63,7 @@ def keyword_problems(definition: DefinitionModel, header: Header) -> list[str]:
     return problems
 
 
-def _layout(hdu: HduModel, unit: Hdu) -> list[str]:
+def _layout(hdu: HduModel, unit: Hdu, axes: int | None) -> list[str]:
     if hdu.plane is None:
         return []
     if hdu.is_table:
@@ -73,6 +74,8 @@ def _layout(hdu: HduModel, unit: Hdu) -> list[str]:
         return ["holds no data"]
     problems = []
     shape = unit.shape[1:] if hdu.split and len(unit.shape) > 1 else unit.shape
+    if axes is not None and len(shape) != axes:
+        problems.append(f"found {len(shape)} axes, expected {axes}")
     if hdu.shape is not None and shape != hdu.shape:
         problems.append(f"found shape {_shape(shape)}, expected {_shape(hdu.shape)}")
     try:

@@ -33,6 +33,13 @@ DEFAULT_FILL: dict[str, Scalar | None] = {
 }
 """Fill values by the documented convention of the Level 1 headers."""
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "float": (int, float),
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+}
+
 
 def _regex(text: str) -> str:
     try:
@@ -188,6 +195,13 @@ class KeywordModel(Strict):
             and parse_unit(self.from_unit).is_equivalent(parse_unit(self.unit))
         ):
             raise ValueError(f"from_unit {self.from_unit!r} does not convert into {self.unit!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _values_have_the_type(self) -> KeywordModel:
+        for name, given in (("value", self.value), ("fill", self.fill)):
+            if given is not None and type(given) not in _TYPES[self.type]:
+                raise ValueError(f"`{name}` is {given!r}, which is no {self.type}")
         return self
 
     @model_validator(mode="after")

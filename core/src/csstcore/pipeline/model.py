@@ -40,7 +40,7 @@ class PipelineHeader(Strict):
 class InputModel(Strict):
     """One input of ``[inputs]``."""
 
-    definition: FullName | tuple[FullName, ...]
+    definition: FullName | Annotated[tuple[FullName, ...], Field(min_length=1)]
     where: dict[Name, Scalar | tuple[Scalar, ...] | Range] = Field(default_factory=dict)
     many: bool = False
     minimum: int | None = Field(default=None, ge=1)
@@ -83,7 +83,9 @@ class PipelineModel(Strict):
     requires: dict[str, str] = Field(default_factory=dict)
     inputs: dict[Name, InputModel] = Field(min_length=1)
     stage: tuple[StageModel, ...] = Field(min_length=1)
-    outputs: dict[Name, FullName | tuple[FullName, ...]] = Field(min_length=1)
+    outputs: dict[Name, FullName | Annotated[tuple[FullName, ...], Field(min_length=1)]] = Field(
+        min_length=1
+    )
 
 
 def load_pipeline(path: Path) -> tuple[PipelineModel, str]:
@@ -105,7 +107,7 @@ def load_pipeline(path: Path) -> tuple[PipelineModel, str]:
         raise ConfigurationError(f"cannot read pipeline {path}: {error}") from error
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
     try:
         return PipelineModel.model_validate(content), text
