@@ -210,9 +210,14 @@ def compare(side: int, seed: int) -> None:
 def full_frame() -> None:
     """Time the network on a frame of 9216 x 9232 pixels made of copies of a small one."""
     _, scene = next(scenes(1152, seed=5))
-    repeats = (9, 8)
-    data = np.tile(scene.image.data, repeats)[:9232]
-    image = Image(data, unit=u.electron, flags=np.tile(scene.image.flags, repeats)[:9232].copy())
+    shape = (9232, 9216)
+    image = Image(np.empty(shape, np.float32), unit=u.electron, flags=np.empty(shape, np.uint16))
+    for row in range(0, shape[0], 1152):
+        for column in range(0, shape[1], 1152):
+            part = np.s_[row : row + 1152, column : column + 1152]
+            rows = min(1152, shape[0] - row)
+            image.data[part] = scene.image.data[:rows]
+            image.flags[part] = scene.image.flags[:rows]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = time.perf_counter(), time.process_time()
     detect_cosmic_rays(image, MODEL)
