@@ -96,7 +96,9 @@ class Image:
         """Return an `astropy.nddata.CCDData` that shares the planes."""
         from astropy.nddata import CCDData, VarianceUncertainty
 
-        uncertainty = None if self.variance is None else VarianceUncertainty(self.variance)
+        uncertainty = (
+            None if self.variance is None else VarianceUncertainty(self.variance, copy=False)
+        )
         mask = None if self.flags is None else self.flags != 0
         return CCDData(
             self.data, unit=self.unit, uncertainty=uncertainty, mask=mask, wcs=self.wcs, copy=False

@@ -64,7 +64,9 @@ class Spectra:
         from specutils import Spectrum
 
         axis = self.axis if self.axis.ndim == 1 else self.axis[index]
-        uncertainty = None if self.variance is None else VarianceUncertainty(self.variance[index])
+        uncertainty = (
+            None if self.variance is None else VarianceUncertainty(self.variance[index], copy=False)
+        )
         mask = None if self.flags is None else self.flags[index] != 0
         return Spectrum(
             flux=u.Quantity(self.flux[index], self.unit, copy=False),
