@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DISTRIBUTIONS := core $(wildcard plugins/*)
 EDITABLE := $(foreach folder,$(DISTRIBUTIONS),-e ./$(folder))
+EXAMPLES := $(foreach file,$(wildcard examples/*/pyproject.toml),-e ./$(dir $(file)))
 
 .PHONY: demo test slow lint docs wheels clean
 demo: .venv/runtime
@@ -38,5 +39,5 @@ clean:
 	touch $@
 
 .venv/development: .venv/runtime pyproject.toml
-	$(BIN)/python -m pip install --quiet --group development
+	$(BIN)/python -m pip install --quiet --group development $(EXAMPLES)
 	touch $@
