@@ -69,14 +69,14 @@ class ReferenceType:
 
     name: str
     """Reference type: the name of the stage parameter marked ``Reference[...]``."""
-    kind: Literal["fits", "toml", "onnx"]
+    kind: Literal["fits", "toml", "json", "onnx", "parquet"]
     """How the file is stored."""
     summary: str
     """What the reference holds, in a few words."""
     definition: str | None = None
-    """Full name of the definition that a FITS reference satisfies."""
+    """Full name of the definition that a FITS or Parquet reference satisfies."""
     product: str | None = None
-    """Import string of the type that a TOML reference is validated into."""
+    """Import string of the type that a TOML or JSON reference is validated into."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -16,11 +17,33 @@ from csstcore.definitions.units import parse_unit
 
 
 def read_table(stream: IO[bytes], unit: Hdu, hdu: HduModel) -> tuple[QTable, list[str]]:
-    """Read the table of a unit.
+    """Read the table of a unit; arrays and problems as those of `declared_table`."""
+    stream.seek(unit.start)
+    length = unit.offset - unit.start + -(-unit.size // BLOCK) * BLOCK
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks on TDISP and the like
+        raw = fits.BinTableHDU.fromstring(stream.read(length))
+        columns = {name: _native(raw.data[name]) for name in raw.columns.names}
+        units = {column.name: column.unit for column in raw.columns}
+    return declared_table(columns, units, hdu)
+
+
+def declared_table(
+    columns: dict[str, NDArray[Any]], units: Mapping[str, str | None], hdu: HduModel
+) -> tuple[QTable, list[str]]:
+    """Return columns of a file as the table that a definition declares.
 
     Declared columns come under the product's names (repeated ones as one column with two
-    axes) and in the declared unit; all others as they are in the file. Arrays are native
-    and contiguous.
+    axes) and in the declared unit; all others as they are in the file.
+
+    Parameters
+    ----------
+    columns
+        Arrays of the file, native and contiguous.
+    units
+        What the file says of each.
+    hdu
+        The declaration.
 
     Returns
     -------
@@ -29,13 +52,6 @@ def read_table(stream: IO[bytes], unit: Hdu, hdu: HduModel) -> tuple[QTable, lis
     problems
         What is wrong with its columns.
     """
-    stream.seek(unit.start)
-    length = unit.offset - unit.start + -(-unit.size // BLOCK) * BLOCK
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on TDISP and the like
-        raw = fits.BinTableHDU.fromstring(stream.read(length))
-        columns = {name: _native(raw.data[name]) for name in raw.columns.names}
-        units = {column.name: column.unit for column in raw.columns}
     problems: list[str] = []
     result: dict[str, Any] = {}
     taken: set[str] = set()

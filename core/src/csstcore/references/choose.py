@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from csstcore.errors import ReferenceFileError
+from csstcore.errors import ConfigurationError, ReferenceFileError
 from csstcore.products.meta import META_TIMES, Meta
-from csstcore.references.observation import Observation
+from csstcore.references.contract import Contract
+from csstcore.references.observation import CELL, Observation
+from csstcore.references.partition import Partition
 from csstcore.references.rules import Condition, Range, Rule, instant
 
 Source = Literal["store", "shipped", "override"]
@@ -36,6 +39,31 @@ class Choice:
     """The rule file that chose it; None for an override."""
     rule: int | None = None
     """Number of the rule in that file, from 1."""
+    contract: Contract | None = None
+    """What a network must take and give."""
+    parts: tuple[Choice, ...] = ()
+    """The files of a partitioned type, if there are several; `path` is the first of them."""
+    stored: str = ""
+    """Name of the file in its store; empty for a file that is in none."""
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Choice]) -> Choice:
+        """Return the choice of several files; one alone stays what it is."""
+        if len(parts) == 1:
+            return parts[0]
+        digests = "".join(part.sha256 for part in parts).encode()
+        sha256 = hashlib.sha256(digests).hexdigest()
+        return replace(parts[0], sha256=sha256, rule=None, parts=tuple(parts))
+
+    @property
+    def files(self) -> tuple[Choice, ...]:
+        """The chosen files, one by one."""
+        return self.parts or (self,)
+
+    @property
+    def name(self) -> str:
+        """Name of the file, or names of the files, for headers and records."""
+        return ", ".join(part.path.name for part in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +76,10 @@ class Entry:
     source: Source
     rules: Path
     number: int
+    nearest: bool = False
+    partition: Partition | None = None
+    stored: str = ""
+    """Name of the file in its store."""
 
     def __str__(self) -> str:
         return f"rule {self.number} of {self.rules} ({self.rule.file})"
@@ -56,6 +88,20 @@ class Entry:
     def start(self) -> float:
         """Start of validity in microseconds since 1970; minus infinity if always."""
         return _ALWAYS if self.rule.useafter is None else instant(self.rule.useafter)
+
+    @property
+    def choice(self) -> Choice:
+        """The file as a choice of this rule."""
+        return Choice(
+            self.type,
+            self.path,
+            self.rule.sha256 or "",
+            self.source,
+            self.rules,
+            self.number,
+            self.rule.contract,
+            stored=self.stored,
+        )
 
 
 class RuleSet:
@@ -67,6 +113,11 @@ class RuleSet:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = sorted(entries, key=lambda entry: entry.start)
+        ways = {(entry.nearest, entry.partition) for entry in self.entries} or {(False, None)}
+        if len(ways) > 1:
+            files = " and ".join(dict.fromkeys(str(entry.rules) for entry in self.entries))
+            raise ConfigurationError(f"{files}: nearest and partition must be the same in all")
+        ((self.nearest, self.partition),) = ways
         self._starts = [entry.start for entry in self.entries]
         self._accepting: dict[str, dict[object, int]] = {}
         self._indifferent: dict[str, int] = {}
@@ -84,9 +135,12 @@ class RuleSet:
                     accepting[key] = accepting.get(key, 0) | 1 << index
 
     def best(self, observation: Observation) -> list[Entry]:
-        """Return the matching rules of the latest `useafter`: one, several if ambiguous, none."""
+        """Return the matching rules of the best `useafter`: one, several if ambiguous, none."""
         time = observation["time"]
-        valid = bisect_right(self._starts, _ALWAYS if time is None else time)
+        if self.nearest:
+            valid = 0 if time is None else len(self.entries)
+        else:
+            valid = bisect_right(self._starts, _ALWAYS if time is None else time)
         matching = (1 << valid) - 1
         for field, accepting in self._accepting.items():
             matching &= accepting.get(observation[field], 0) | self._indifferent[field]
@@ -98,9 +152,18 @@ class RuleSet:
                 break
             if all(accepts(limits, observation[field]) for field, limits in self._ranges[index]):
                 best.append(self.entries[index])
-                earliest = bisect_left(self._starts, self._starts[index])
+                earliest = 0 if self.nearest else bisect_left(self._starts, self._starts[index])
             matching ^= 1 << index
+        if self.nearest and best:
+            least = min(abs(entry.start - time) for entry in best)
+            best = [entry for entry in best if abs(entry.start - time) == least]
         return best[::-1]
+
+    def views(self, observation: Observation) -> list[Observation]:
+        """Return the observation, for a partitioned type once for every cell it touches."""
+        if self.partition is None:
+            return [observation]
+        return [observation.at(cell) for cell in self.partition.cells(observation.meta)]
 
     def fields(self) -> list[str]:
         """Return the fields of `Meta` that any rule looks at, in the order of the rules."""
@@ -111,7 +174,8 @@ def choose(reference_type: str, tiers: Sequence[RuleSet], meta: Meta | Observati
     """Choose the best reference for an observation.
 
     The first of `tiers` with a matching rule decides; in it the latest `useafter` not after
-    the start of the exposure wins.
+    the start of the exposure wins, or the nearest one if the rules say so. Of a partitioned
+    type there is one file for every cell that the observation touches.
 
     Parameters
     ----------
@@ -127,23 +191,34 @@ def choose(reference_type: str, tiers: Sequence[RuleSet], meta: Meta | Observati
     NoReferenceError
         If no rule matches; the message names the closest one and why it failed.
     ReferenceFileError
-        If several rules with the same `useafter` match.
+        If several rules match equally well, or there is a file for some cells only.
     """
     observation = meta if isinstance(meta, Observation) else Observation(meta)
+    missing: list[Observation] = []
     for rules in tiers:
-        best = rules.best(observation)
-        if len(best) > 1:
+        chosen: dict[Path, Choice] = {}
+        missing = []
+        for view in rules.views(observation):
+            best = rules.best(view)
+            if len(best) > 1:
+                alike = "as near in time" if rules.nearest else "with the same useafter"
+                raise ReferenceFileError(
+                    f"{reference_type}: ambiguous for {_described(tiers, view)}: "
+                    f"{' and '.join(map(str, best))} match {alike}"
+                )
+            if best:
+                chosen[best[0].path] = best[0].choice
+            else:
+                missing.append(view)
+        if chosen and missing:
+            cells = ", ".join(str(view[CELL]) for view in missing)
             raise ReferenceFileError(
-                f"{reference_type}: ambiguous for {_described(tiers, observation)}: "
-                f"{' and '.join(map(str, best))} match with the same useafter"
+                f"{reference_type}: no rule for cell {cells}, which "
+                f"{_described(tiers, observation)} touches"
             )
-        if best:
-            entry = best[0]
-            sha256 = entry.rule.sha256 or ""
-            return Choice(
-                reference_type, entry.path, sha256, entry.source, entry.rules, entry.number
-            )
-    raise NoReferenceError(_no_match(reference_type, tiers, observation))
+        if chosen:
+            return Choice.of_parts(list(chosen.values()))
+    raise NoReferenceError(_no_match(reference_type, tiers, [*missing, observation][0]))
 
 
 def failures(entry: Entry, observation: Observation) -> list[str]:
@@ -154,7 +229,8 @@ def failures(entry: Entry, observation: Observation) -> list[str]:
         if not accepts(condition, observation[field])
     ]
     time = observation["time"]
-    if entry.rule.useafter is not None and (time is None or time < entry.start):
+    late = time is None or (time < entry.start and not entry.nearest)
+    if entry.rule.useafter is not None and late:
         found = "no time" if time is None else f"time {_iso(time)}"
         reasons.append(
             f"it is valid from {entry.rule.useafter.isoformat()}, the observation has {found}"
@@ -208,7 +284,8 @@ def _no_match(reference_type: str, tiers: Sequence[RuleSet], observation: Observ
 
 
 def _described(tiers: Sequence[RuleSet], observation: Observation) -> str:
-    used = [field for rules in tiers for field in rules.fields() if field not in META_TIMES]
+    hidden = META_TIMES | ({CELL} if observation[CELL] is None else set())
+    used = [field for rules in tiers for field in rules.fields() if field not in hidden]
     fields = dict.fromkeys(["obs_id", *used, "time"])
     return ", ".join(observation.text(field) for field in fields)
 

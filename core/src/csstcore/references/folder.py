@@ -4,6 +4,7 @@
 
     DIR/rules/calib.bias.toml          the rules of one reference type: they are the truth
     DIR/files/9f/bias_07.fits          a file, in a folder named after its sha256
+    DIR/contexts/2027-06.toml          the rules as they were when this context was frozen
     DIR/index.sqlite                   the rules as an SQL table; rebuilt when it is out of date
 
 A rule file is replaced by a rename after the file it names is complete, so a reader in another
@@ -15,9 +16,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -26,56 +27,66 @@ import tomlkit
 from csstcore.definitions.write import write_whole
 from csstcore.errors import ConfigurationError, ReferenceFileError
 from csstcore.references.choose import Entry, overlap
+from csstcore.references.context import (
+    context_name,
+    context_text,
+    entries_of,
+    read_context,
+    rule_line,
+    rule_table,
+)
 from csstcore.references.digest import file_sha256
 from csstcore.references.index import Index
-from csstcore.references.rules import Condition, Rule, parse_rules, read_rules, toml_value
+from csstcore.references.library import Library, file_name, rules_name
+from csstcore.references.rules import Rule, parse_rules
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 class StoreFolder:
-    """Reads and adds to a local store."""
+    """A local store: a `Library` that can also be added to."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._folder = path
 
-    def rules_path(self, reference_type: str) -> Path:
-        """Return where the rules of a type are, whether or not there are any."""
-        return self.path / "rules" / f"{reference_type}.toml"
+    def path(self, name: str) -> Path:
+        """Return where a file of the store is, whether or not it exists."""
+        return self._folder / name
 
-    def file_path(self, rule: Rule) -> Path:
-        """Return where the file of a rule is."""
-        return self.path / "files" / (rule.sha256 or "")[:2] / rule.file
-
-    def entries(self, reference_type: str) -> list[Entry]:
-        """Return the rules of a type in the order of the file; none if there is no file.
+    def read(self, name: str) -> bytes | None:
+        """Return the text of a rule file or context; None if there is none.
 
         Raises
         ------
         ConfigurationError
-            If the store does not exist, or naming everything wrong in the rule file.
+            If the store does not exist, or the file cannot be read.
         """
-        if not self.path.is_dir():
-            raise ConfigurationError(f"reference store {self.path}: no such folder")
-        path = self.rules_path(reference_type)
-        if not path.exists():
-            return []
-        rules = read_rules(path, reference_type, need_sha256=True)
-        return [
-            Entry(reference_type, rule, self.file_path(rule), "store", path, number)
-            for number, rule in enumerate(rules.rule, 1)
-        ]
+        if not self._folder.is_dir():
+            raise ConfigurationError(f"reference store {self._folder}: no such folder")
+        path = self.path(name)
+        try:
+            return path.read_bytes() if path.exists() else None
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}") from error
 
-    def add(
-        self,
-        reference_type: str,
-        file: Path,
-        match: dict[str, Condition],
-        useafter: datetime | None,
-    ) -> Entry:
+    def fetch(self, name: str) -> Path | None:
+        """Return the path of a reference file if it is there."""
+        path = self.path(name)
+        return path if path.is_file() else None
+
+    def add(self, reference_type: str, file: Path, rule: Rule) -> Entry:
         """Store a file and append its rule; the same bytes are stored once.
 
         Adding what is already there changes nothing.
+
+        Parameters
+        ----------
+        reference_type
+            Full name of the type.
+        file
+            The file to add.
+        rule
+            Its rule; name and sha256 of the stored file are filled in here.
 
         Raises
         ------
@@ -86,14 +97,9 @@ class StoreFolder:
             raise ReferenceFileError(
                 f"reference file {file}: the name may hold letters, digits and . _ + - only"
             )
-        sha256 = file_sha256(file)
-        with self._writing():
-            index = Index(self.path)
-            index.refresh()
-            known = index.name_of(sha256)
-            name = known or _free_name(file.name, sha256, index.names())
-            rule = Rule(file=name, sha256=sha256, match=match, useafter=useafter)
-            entries = self.entries(reference_type)
+        with self._writing() as index:
+            rule = self._named(rule, file, index)
+            entries = store_entries(self, reference_type)
             for entry in entries:
                 if entry.rule == rule:
                     return entry
@@ -102,15 +108,59 @@ class StoreFolder:
                         f"{reference_type}: {file} would be ambiguous with {entry}: an observation "
                         "can match both, and useafter is the same"
                     )
+            after = self._appended(reference_type, rule)
             self._store(file, rule)
-            self._append(reference_type, rule)
+            self._write(rules_name(reference_type), after)
             index.refresh()
-        path = self.rules_path(reference_type)
-        return Entry(reference_type, rule, self.file_path(rule), "store", path, len(entries) + 1)
+        return store_entries(self, reference_type)[len(entries)]
+
+    def freeze(self, name: str, entries: Iterable[Entry]) -> Path:
+        """Keep rules as a context, with a copy of every shipped file.
+
+        Freezing the same rules again changes nothing.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is another context of this name.
+        """
+        kept = context_name(name)
+        with self._writing() as index:
+            frozen = []
+            for entry in entries:
+                rule = entry.rule
+                if entry.source == "shipped":
+                    rule = self._named(rule, entry.path, index)
+                    self._store(entry.path, rule)
+                frozen.append(replace(entry, rule=rule))
+            if self.path(kept).exists():
+                before = sorted((e.type, e.source, rule_line(e)) for e in read_context(self, name))
+                if before != sorted((e.type, e.source, rule_line(e)) for e in frozen):
+                    raise ConfigurationError(
+                        f"there is another context {name!r} already; contexts never change"
+                    )
+                return self.path(kept)
+            self._write(kept, context_text(name, frozen))
+            index.refresh()
+        return self.path(kept)
+
+    def _named(self, rule: Rule, file: Path, index: Index) -> Rule:
+        """Return the rule with the checksum of a file and the name that it has in the store.
+
+        No two files of a store share a name, so that headers are unmistakable.
+        """
+        sha256 = file_sha256(file)
+        name = index.name_of(sha256) or file.name
+        path = self.path(file_name(rule.model_copy(update={"file": name, "sha256": sha256})))
+        taken = name in index.names() or (path.exists() and file_sha256(path) != sha256)
+        if taken and index.name_of(sha256) is None:
+            stem, dot, suffix = name.partition(".")
+            name = f"{stem}-{sha256[:8]}{dot}{suffix}"
+        return rule.model_copy(update={"file": name, "sha256": sha256})
 
     def _store(self, file: Path, rule: Rule) -> None:
         """Copy a file to its place unless the same bytes are there."""
-        target = self.file_path(rule)
+        target = self.path(file_name(rule))
         if target.exists() and file_sha256(target) == rule.sha256:
             return
 
@@ -125,50 +175,47 @@ class StoreFolder:
 
         write_whole(target, copy)
 
-    def _append(self, reference_type: str, rule: Rule) -> None:
-        """Append a rule to its file, keeping what people wrote there."""
-        path = self.rules_path(reference_type)
-        if path.exists():
-            before = path.read_text(encoding="utf-8").rstrip("\n") + "\n"
-        else:
-            before = tomlkit.dumps({"reference": {"type": reference_type}})
-        after = f"{before}\n{rule_text(rule)}".encode()
-        parse_rules(after, path, reference_type, need_sha256=True)
+    def _appended(self, reference_type: str, rule: Rule) -> bytes:
+        """Return the rule file with one more rule, keeping what people wrote there."""
+        name = rules_name(reference_type)
+        before = self.read(name)
+        if before is None:
+            before = tomlkit.dumps({"reference": {"type": reference_type}}).encode()
+        rules = tomlkit.aot()
+        rules.append(tomlkit.item(rule_table(rule)))
+        text = tomlkit.dumps({"rule": rules}).encode()
+        after = before.rstrip(b"\n") + b"\n\n" + text
+        parse_rules(after, self.path(name), reference_type, need_sha256=True)
+        return after
 
+    def _write(self, name: str, content: bytes) -> None:
         def write(stream: IO[bytes]) -> None:
-            stream.write(after)
+            stream.write(content)
 
-        write_whole(path, write)
+        write_whole(self.path(name), write)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[Index]:
         """Let one process write at a time; the lock ends with the process."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            index = Index(self._folder)
+            index.refresh()
+            yield index
 
 
-def rule_text(rule: Rule) -> str:
-    """Return a rule as TOML."""
-    table = tomlkit.table()
-    table["file"] = rule.file
-    if rule.sha256 is not None:
-        table["sha256"] = rule.sha256
-    if rule.match:
-        match = tomlkit.inline_table()
-        match.update({field: toml_value(value) for field, value in rule.match.items()})
-        table["match"] = match
-    if rule.useafter is not None:
-        table["useafter"] = rule.useafter
-    rules = tomlkit.aot()
-    rules.append(table)
-    return tomlkit.dumps({"rule": rules})
+def store_entries(library: Library, reference_type: str) -> list[Entry]:
+    """Return the rules of a type in a store, in the order of the file; none if it has none.
 
-
-def _free_name(name: str, sha256: str, taken: set[str]) -> str:
-    """Return a name no other file of the store has, so that headers are unmistakable."""
-    if name not in taken:
-        return name
-    stem, dot, suffix = name.partition(".")
-    return f"{stem}-{sha256[:8]}{dot}{suffix}"
+    Raises
+    ------
+    ConfigurationError
+        If the store does not exist, or naming everything wrong in the rule file.
+    """
+    name = rules_name(reference_type)
+    content = library.read(name)
+    if content is None:
+        return []
+    rules = parse_rules(content, library.path(name), reference_type, need_sha256=True)
+    return list(entries_of(rules, library.path(name), "store", library))

@@ -9,56 +9,74 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 _SCHEMA = """
 DROP TABLE IF EXISTS rule;
 DROP TABLE IF EXISTS source;
+DROP TABLE IF EXISTS frozen;
 CREATE TABLE rule (
     type TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
     match TEXT NOT NULL, useafter TEXT, PRIMARY KEY (type, number)
 ) WITHOUT ROWID;
 CREATE INDEX rule_sha256 ON rule (sha256);
+CREATE TABLE frozen (
+    context TEXT NOT NULL, type TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL
+);
 CREATE TABLE source (fingerprint TEXT NOT NULL);
 """
+
+_FILES = "SELECT file, sha256 FROM rule UNION SELECT file, sha256 FROM frozen"
 
 
 class Index:
     """The file ``index.sqlite`` of a store; the rule files stay the truth."""
 
     def __init__(self, store: Path) -> None:
-        self._rules = store / "rules"
+        self._store = store
         self._path = store / "index.sqlite"
 
     def refresh(self) -> None:
         """Rebuild the table if a rule file changed since, or if the index is missing or damaged."""
-        files = {path.stem: path.read_bytes() for path in sorted(self._rules.glob("*.toml"))}
+        files = {
+            (path.parent.name, path.stem): path.read_bytes()
+            for folder in ("rules", "contexts")
+            for path in sorted((self._store / folder).glob("*.toml"))
+        }
         digest = hashlib.sha256()
-        for name, content in files.items():
-            digest.update(f"{name}:{len(content)}\n".encode() + content)
+        for key, content in files.items():
+            digest.update(f"{'/'.join(key)}:{len(content)}\n".encode() + content)
         fingerprint = digest.hexdigest()
         try:
             if self._fingerprint() == fingerprint:
                 return
         except sqlite3.DatabaseError:
             self._path.unlink(missing_ok=True)
-        rows = [row for name, content in files.items() for row in _rows(name, content)]
+        rows, frozen = [], []
+        for (folder, name), content in files.items():
+            if folder == "rules":
+                rows += _rows(name, _table(content))
+            else:
+                frozen += _frozen(name, _table(content))
         with self._open() as database:
             database.executescript(_SCHEMA)
             database.executemany("INSERT INTO rule VALUES (?, ?, ?, ?, ?, ?)", rows)
+            database.executemany("INSERT INTO frozen VALUES (?, ?, ?, ?)", frozen)
             database.execute("INSERT INTO source VALUES (?)", (fingerprint,))
 
     def name_of(self, sha256: str) -> str | None:
         """Return the name under which these bytes are stored, if they are."""
         with self._open() as database:
             row = database.execute(
-                "SELECT file FROM rule WHERE sha256 = ? ORDER BY type, number", (sha256,)
+                f"SELECT file FROM ({_FILES}) WHERE sha256 = ? ORDER BY file",  # noqa: S608
+                (sha256,),
             ).fetchone()
         return None if row is None else str(row[0])
 
     def names(self) -> set[str]:
         """Return the names of all stored files."""
         with self._open() as database:
-            return {str(name) for (name,) in database.execute("SELECT DISTINCT file FROM rule")}
+            return {str(name) for name, _ in database.execute(_FILES)}
 
     def _fingerprint(self) -> str:
         with self._open() as database:
@@ -71,12 +89,15 @@ class Index:
             yield database
 
 
-def _rows(reference_type: str, content: bytes) -> list[tuple[object, ...]]:
-    """Return the rows of one rule file; what is wrong in it is reported when it is read."""
+def _table(content: bytes) -> dict[str, Any]:
+    """Return the content of a TOML file; what is wrong in it is reported when it is read."""
     try:
-        rules = tomllib.loads(content.decode("utf-8")).get("rule", [])
+        return tomllib.loads(content.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return []
+        return {}
+
+
+def _rows(reference_type: str, table: dict[str, Any]) -> list[tuple[object, ...]]:
     return [
         (
             reference_type,
@@ -86,6 +107,15 @@ def _rows(reference_type: str, content: bytes) -> list[tuple[object, ...]]:
             json.dumps(rule.get("match", {}), sort_keys=True, default=str),
             None if rule.get("useafter") is None else str(rule["useafter"]),
         )
-        for number, rule in enumerate(rules, 1)
+        for number, rule in enumerate(table.get("rule", []), 1)
         if isinstance(rule, dict)
+    ]
+
+
+def _frozen(context: str, table: dict[str, Any]) -> list[tuple[object, ...]]:
+    return [
+        (context, *row[:1], *row[2:4])
+        for rules in table.get("rules", [])
+        if isinstance(rules, dict)
+        for row in _rows(str(rules.get("reference", {}).get("type", "")), rules)
     ]

@@ -1,8 +1,11 @@
-"""Opening references: FITS by its definition, TOML into a type, ONNX."""
+"""Opening references: FITS and Parquet by a definition, TOML and JSON into a type, ONNX."""
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +13,18 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from csstcore.errors import ConfigurationError, CsstError, ReferenceFileError
 from csstcore.plugin import ReferenceType
-from csstcore.products import Onnx
+from csstcore.products import Onnx, Table
 from csstcore.references.choose import Choice
+from csstcore.references.contract import Contract
 from csstcore.references.digest import file_sha256
+from csstcore.references.parquet import read_parquet
 from csstcore.references.rules import toml_problems
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
     from csstcore.definitions.catalog import Definitions
+    from csstcore.definitions.model import DefinitionModel
 
 
 def load_reference(
@@ -41,19 +49,26 @@ def load_reference(
     ReferenceFileError
         If the file is damaged, does not have the chosen checksum, or is of another type.
     """
+    if choice.parts:
+        return _joined(
+            choice,
+            [load_reference(part, declaration, wanted, definitions) for part in choice.parts],
+        )
     found = file_sha256(choice.path)
     if found != choice.sha256:
         raise ReferenceFileError(
             f"reference {choice.path}: sha256 is {found}, expected {choice.sha256}; "
             "the file changed after it was added"
         )
-    if declaration.kind == "toml":
-        return _read_toml(choice.path, wanted)
-    product = (
-        _open_onnx(choice.path)
-        if declaration.kind == "onnx"
-        else _read_fits(choice.path, choice.type, declaration, definitions)
-    )
+    if declaration.kind in ("toml", "json"):
+        return _read_values(choice.path, declaration.kind, wanted)
+    product: Any
+    if declaration.kind == "onnx":
+        product = _open_onnx(choice.path, choice.contract)
+    elif declaration.kind == "parquet":
+        product = read_parquet(choice.path, _definition(choice.type, declaration, definitions))
+    else:
+        product = _read_fits(choice.path, choice.type, declaration, definitions)
     if isinstance(wanted, type) and not isinstance(product, wanted):
         raise ReferenceFileError(
             f"reference {choice.path}: {choice.type} holds {type(product).__name__}, "
@@ -63,7 +78,11 @@ def load_reference(
 
 
 def reference_problems(
-    path: Path, reference_type: str, declaration: ReferenceType, definitions: Definitions
+    path: Path,
+    reference_type: str,
+    declaration: ReferenceType,
+    definitions: Definitions,
+    contract: Contract | None = None,
 ) -> list[str]:
     """Return everything that is wrong with a file as a reference of a type.
 
@@ -76,19 +95,24 @@ def reference_problems(
     declaration
         How references of this type are stored.
     definitions
-        The definitions that FITS references must satisfy.
+        The definitions that FITS and Parquet references must satisfy.
+    contract
+        What a network must take and give.
     """
     from csstcore.definitions.validate import validate_file
     from csstcore.plugins.importing import load
 
     try:
         if declaration.kind == "fits":
-            definition = definitions.get(_definition_name(reference_type, declaration))
+            definition = _definition(reference_type, declaration, definitions)
             return list(validate_file(definition, path))
-        if declaration.kind == "onnx":
-            _open_onnx(path)
+        if declaration.kind == "parquet":
+            read_parquet(path, _definition(reference_type, declaration, definitions))
+        elif declaration.kind == "onnx":
+            _open_onnx(path, contract)
         else:
-            _read_toml(path, load(declaration.product) if declaration.product else dict[str, Any])
+            wanted = load(declaration.product) if declaration.product else dict[str, Any]
+            _read_values(path, declaration.kind, wanted)
     except CsstError as error:
         return [str(error)]
     return []
@@ -99,7 +123,7 @@ def _read_fits(
 ) -> Any:
     from csstcore.definitions.read import read_products
 
-    definition = definitions.get(_definition_name(reference_type, declaration))
+    definition = _definition(reference_type, declaration, definitions)
     products = read_products(definition, path).products
     if len(products) != 1:
         raise ReferenceFileError(
@@ -108,22 +132,38 @@ def _read_fits(
     return products[0]
 
 
-def _definition_name(reference_type: str, declaration: ReferenceType) -> str:
+def _joined(choice: Choice, products: Sequence[Any]) -> Any:
+    """Return the rows of all files of a partitioned type as one table."""
+    from astropy.table import vstack
+
+    if not all(isinstance(product, Table) for product in products):
+        raise ReferenceFileError(
+            f"references {choice.name}: {choice.type} is partitioned, so it must hold tables"
+        )
+    rows = vstack([product.table for product in products], metadata_conflicts="silent")
+    return replace(products[0], table=rows)
+
+
+def _definition(
+    reference_type: str, declaration: ReferenceType, definitions: Definitions
+) -> DefinitionModel:
     if declaration.definition is None:
         raise ConfigurationError(
-            f"reference type {reference_type}: kind is 'fits' but it names no definition"
+            f"reference type {reference_type}: kind is {declaration.kind!r} but it names no "
+            "definition"
         )
-    return declaration.definition
+    return definitions.get(declaration.definition)
 
 
-def _read_toml(path: Path, wanted: Any) -> Any:
-    """Validate a TOML file into a type; unknown names are refused at every level."""
+def _read_values(path: Path, kind: str, wanted: Any) -> Any:
+    """Validate a TOML or JSON file into a type; unknown names are refused at every level."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text) if kind == "toml" else json.loads(text)
     except OSError as error:
         raise ReferenceFileError(f"reference {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ReferenceFileError(f"reference {path}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # of TOML, JSON or UTF-8
+        raise ReferenceFileError(f"reference {path}: not valid {kind.upper()}: {error}") from error
     # A dataclass takes its configuration from the model around it.
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     model = create_model("Reference", __config__=config, content=(wanted, ...))
@@ -135,8 +175,26 @@ def _read_toml(path: Path, wanted: Any) -> Any:
         raise ReferenceFileError(f"reference {path}:\n{lines}") from None
 
 
-def _open_onnx(path: Path) -> Onnx:
+def onnx_contract(path: Path) -> Contract:
+    """Return what the network in a file takes and gives.
+
+    Raises
+    ------
+    ReferenceFileError
+        If it cannot be opened.
+    """
+    return Contract.of(_session(path))
+
+
+def _open_onnx(path: Path, contract: Contract | None) -> Onnx:
     """Open a network once, which proves that it can be, and read its metadata properties."""
+    session = _session(path)
+    if contract is not None and (problems := contract.problems(Contract.of(session))):
+        raise ReferenceFileError(f"reference {path}: {'; '.join(problems)}")
+    return Onnx(path, dict(session.get_modelmeta().custom_metadata_map))
+
+
+def _session(path: Path) -> InferenceSession:
     try:
         import onnxruntime  # noqa: F401
     except ImportError as error:
@@ -144,7 +202,6 @@ def _open_onnx(path: Path) -> Onnx:
             f"reference {path}: ONNX Runtime is not installed; pip install 'csstcore[onnx]'"
         ) from error
     try:
-        properties = Onnx(path).session(threads=1).get_modelmeta().custom_metadata_map
+        return Onnx(path).session(threads=1)
     except Exception as error:  # onnxruntime raises types of its own, derived from Exception
         raise ReferenceFileError(f"reference {path}: not a usable ONNX file: {error}") from error
-    return Onnx(path, dict(properties))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from csstcore.products.meta import META_TIMES, Meta, plain_value
+
+CELL: Final = "cell"
+"""What a rule of a partitioned type matches beside the fields of `Meta`."""
 
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _JULIAN_DAY_OF_1970 = 2_440_587.5
@@ -23,6 +26,12 @@ class Observation:
         self.meta = meta
         self._values: dict[str, Any] = {}
 
+    def at(self, cell: int) -> Observation:
+        """Return the observation as seen by the rules for one cell of a partition."""
+        other = Observation(self.meta)
+        other._values = {**self._values, CELL: cell}
+        return other
+
     def __getitem__(self, field: str) -> Any:
         """Return the value of a field of `Meta`, None if the observation does not give it."""
         try:
@@ -32,7 +41,7 @@ class Observation:
             return value
 
     def _read(self, field: str) -> Any:
-        raw: Any = getattr(self.meta, field)
+        raw: Any = getattr(self.meta, field, None)
         if raw is None or isinstance(raw, (str, int)):
             return raw
         if field in META_TIMES:
@@ -45,5 +54,5 @@ class Observation:
 
     def text(self, field: str) -> str:
         """Return the value for a message."""
-        value = plain_value(self.meta, field)
+        value = self[field] if field == CELL else plain_value(self.meta, field)
         return f"no {field}" if value is None else f"{field} {value!r}"

@@ -21,10 +21,24 @@ from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from csstcore.errors import ConfigurationError, Problems, nearest
 from csstcore.products.meta import META_FIELDS, META_INTEGERS, META_TIMES, META_UNITS
+from csstcore.references.contract import Contract
+from csstcore.references.observation import CELL
+from csstcore.references.partition import Partition
+
+FIELDS: Final = (*META_FIELDS, CELL)
+"""What a rule may match."""
 
 Value = int | float | str | datetime
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,6 +67,8 @@ class Rule(BaseModel):
     match: Annotated[dict[str, Condition], BeforeValidator(lambda table: conditions(table))] = {}
     useafter: Annotated[datetime, BeforeValidator(lambda value: utc(value))] | None = None
     """Start of validity, compared with the start of the exposure (UTC)."""
+    contract: Contract | None = None
+    """What the network in the file takes and gives."""
 
 
 class Subject(BaseModel):
@@ -62,6 +78,9 @@ class Subject(BaseModel):
 
     type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")]
     """Full name of the reference type, e.g. ``"calib.bias"``."""
+    nearest: bool = False
+    """Whether the rule nearest in time wins, before or after, instead of the latest one."""
+    partition: Partition | None = None
 
 
 class RuleFile(BaseModel):
@@ -71,6 +90,21 @@ class RuleFile(BaseModel):
 
     reference: Subject
     rule: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _rules_fit_their_subject(self) -> RuleFile:
+        partitioned, problems = self.reference.partition is not None, []
+        for number, rule in enumerate(self.rule, 1):
+            if (CELL in rule.match) != partitioned:
+                wrong = "is missing" if partitioned else "is given, but there is no partition"
+                problems.append(f"rule {number}, match: {CELL} {wrong}")
+            if isinstance(rule.match.get(CELL), Range):
+                problems.append(f"rule {number}, match: {CELL} is a number or a list of numbers")
+            if self.reference.nearest and rule.useafter is None:
+                problems.append(f"rule {number}, useafter: missing; the nearest in time is wanted")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
 
 
 def read_rules(path: Path, expected_type: str, *, need_sha256: bool) -> RuleFile:
@@ -163,8 +197,8 @@ def conditions(table: Any) -> dict[str, Condition]:
     result: dict[str, Condition] = {}
     problems = []
     for field, value in table.items():
-        if field not in META_FIELDS:
-            problems.append(f"{field!r} is no field of Meta{nearest(field, META_FIELDS)}")
+        if field not in FIELDS:
+            problems.append(f"{field!r} is no field of Meta{nearest(field, FIELDS)}")
             continue
         try:
             result[field] = _condition(field, value)
@@ -212,7 +246,7 @@ def _value(field: str, value: Any) -> Value:
         if number and abs(value) < float("inf"):
             return float(value)
         raise ValueError(f"found {value!r}; expected a number in {META_UNITS[field]}")
-    if field in META_INTEGERS or field == "detector":
+    if field in META_INTEGERS or field in ("detector", CELL):
         if (number and isinstance(value, int)) or (field == "detector" and isinstance(value, str)):
             return value
         raise ValueError(f"found {value!r}; expected a whole number")

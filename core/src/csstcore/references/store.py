@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,10 +14,13 @@ from csstcore.errors import ConfigurationError, CsstError, Problems, ReferenceFi
 from csstcore.plugin import ReferenceRules, ReferenceType
 from csstcore.products.meta import Meta
 from csstcore.references.choose import Choice, Entry, NoReferenceError, RuleSet, choose
+from csstcore.references.context import digest, read_context
+from csstcore.references.contract import Contract
 from csstcore.references.digest import file_sha256
-from csstcore.references.folder import StoreFolder
+from csstcore.references.folder import StoreFolder, store_entries
+from csstcore.references.library import open_library
 from csstcore.references.observation import Observation
-from csstcore.references.rules import conditions, read_rules, toml_value
+from csstcore.references.rules import Rule, conditions, read_rules
 
 if TYPE_CHECKING:
     from csstcore.plugins.registry import Registry
@@ -33,26 +34,33 @@ class ReferenceStore:
     Parameters
     ----------
     folder
-        The local store, or None for shipped references and overrides only.
+        The local store, or the location of a remote one (``SCHEME://...``), or None for
+        shipped references and overrides only.
     registry
         The plugins, which declare the reference types and ship rules.
     overrides
         Files to take whatever the rules say, by reference type.
+    context
+        Name of the context whose rules are taken; None for the current rules.
 
     Raises
     ------
     ConfigurationError
-        If an override names an unknown type or a file that does not exist.
+        If an override names an unknown type or a file that does not exist, or if the context
+        does not exist or is not as it was frozen.
     """
 
     def __init__(
         self,
-        folder: Path | None,
+        folder: Path | str | None,
         registry: Registry,
         overrides: Mapping[str, Path] = MappingProxyType({}),
+        context: str | None = None,
     ) -> None:
         self.folder = folder
         self.overrides = dict(overrides)
+        self.context_name = context
+        self._library = None if folder is None else open_library(folder)
         self._registry = registry
         self._shipped: dict[str, list[Path]] = {}
         for declared in registry.declared(ReferenceRules).values():
@@ -68,6 +76,7 @@ class ReferenceStore:
                 problems.append(f"{reference_type}: {path} is not a file")
         if problems:
             raise Problems("override of references", problems)
+        self._frozen = self._read_context() if context is not None else None
 
     def choose(self, reference_type: str, meta: Meta | Observation) -> Choice:
         """Return the best reference of a type for an observation.
@@ -90,21 +99,15 @@ class ReferenceStore:
         """
         if reference_type in self.overrides:
             path = self.overrides[reference_type]
-            return Choice(reference_type, path, file_sha256(path), "override")
+            contract = self.contract(reference_type)
+            return Choice(reference_type, path, file_sha256(path), "override", contract=contract)
         try:
             choice = choose(reference_type, self._rules(reference_type), meta)
         except NoReferenceError as error:
             if self.folder is not None:
                 raise
             raise NoReferenceError(f"{error}; {_NO_STORE}") from None
-        if not choice.sha256:
-            return replace(choice, sha256=file_sha256(choice.path))
-        if not choice.path.is_file():
-            raise ReferenceFileError(
-                f"{reference_type}: {choice.path} is missing; rule {choice.rule} of {choice.rules} "
-                "names it"
-            )
-        return choice
+        return Choice.of_parts([self._present(part) for part in choice.files])
 
     def list(self, reference_type: str | None = None) -> tuple[Entry, ...]:
         """Return the rules in force, by type; of all types if none is named."""
@@ -114,12 +117,28 @@ class ReferenceStore:
             entry for name in types for tier in self._rules(name) for entry in tier.entries
         )
 
+    def tiers(self, reference_type: str) -> tuple[RuleSet, RuleSet]:
+        """Return the rules of a type in the order of precedence: the store's, the shipped ones."""
+        return self._rules(reference_type)
+
+    def contract(self, reference_type: str) -> Contract | None:
+        """Return what a network of a type must take and give: the contract of its rules.
+
+        Of several rules that give one, the one in force for the store, then the latest, counts.
+        """
+        for tier in self._rules(reference_type):
+            for entry in reversed(tier.entries):
+                if entry.rule.contract is not None:
+                    return entry.rule.contract
+        return None
+
     def add(
         self,
         reference_type: str,
         file: Path,
         match: Mapping[str, Any],
         useafter: datetime | None = None,
+        contract: Contract | None = None,
     ) -> Entry:
         """Add a file and its rule to the store.
 
@@ -135,72 +154,120 @@ class ReferenceStore:
             As in a rule file: field of `Meta` to value, alternatives, or range.
         useafter
             Start of validity (UTC); None is always.
+        contract
+            What a network takes and gives.
 
         Raises
         ------
         ReferenceFileError
             If the file cannot be read or the rule would be ambiguous with another.
         ConfigurationError
-            If there is no store, the type is unknown, or `match` is wrong.
+            If there is no local store, the type is unknown, or `match` is wrong.
         """
-        if self.folder is None:
-            raise ConfigurationError(_NO_STORE)
+        library = self._local()
         self._registry.get(ReferenceType, reference_type)
         try:
             checked = conditions(match)
         except ValueError as error:
             raise ConfigurationError(f"match of {file}: {error}") from None
-        entry = StoreFolder(self.folder).add(reference_type, file, checked, useafter)
+        rule = Rule(file=file.name, match=checked, useafter=useafter, contract=contract)
+        entry = library.add(reference_type, file, rule)
         self._tiers.pop(reference_type, None)
         self.__dict__.pop("context", None)
         return entry
 
+    def freeze(self, name: str) -> Path:
+        """Keep the rules in force as a context, and return its file.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no local store, or another context of this name.
+        """
+        return self._local().freeze(name, self._in_force())
+
     @cached_property
     def context(self) -> str:
-        """The first 12 digits of a sha256 over all rules in force and all overrides.
+        """What all choices depend on: ``NAME@`` of the context, and 12 digits of a sha256.
 
-        Comments, the order of rules and the place of the store do not change it; any rule or
-        the bytes of any file do.
+        The sha256 is over all rules in force and all overrides. Comments, the order of rules
+        and the place of the store do not change it; any rule or the bytes of any file do.
         """
-        lines = [_line(*rule) for rule in self._in_force()]
-        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:12]
+        overrides = [(name, file_sha256(path)) for name, path in self.overrides.items()]
+        found = digest(self._in_force(), overrides)[:12]
+        return found if self.context_name is None else f"{self.context_name}@{found}"
 
-    def _in_force(self) -> Sequence[tuple[Any, ...]]:
-        rules = [
-            (
-                name,
-                entry.source,
-                {field: toml_value(value) for field, value in entry.rule.match.items()},
-                entry.rule.useafter,
-                entry.rule.sha256 or file_sha256(entry.path),
+    def _in_force(self) -> Sequence[Entry]:
+        """Return all rules, those of shipped files with their checksums."""
+        if self._frozen is not None:
+            return self._frozen
+        return [
+            entry
+            if entry.rule.sha256
+            else replace(
+                entry, rule=entry.rule.model_copy(update={"sha256": file_sha256(entry.path)})
             )
-            for name in self._registry.declared(ReferenceType)
-            for entry in self.list(name)
+            for entry in self.list()
         ]
-        return rules + [
-            (name, "override", {}, None, file_sha256(path)) for name, path in self.overrides.items()
-        ]
+
+    def _present(self, choice: Choice) -> Choice:
+        """Return the choice of a file that is on this machine, with its checksum."""
+        if not choice.sha256:
+            return replace(choice, sha256=file_sha256(choice.path))
+        fetched = choice.path.is_file() or (
+            self._library is not None
+            and choice.stored
+            and self._library.fetch(choice.stored) is not None
+        )
+        if not fetched:
+            raise ReferenceFileError(
+                f"{choice.type}: {choice.path} is missing; rule {choice.rule} of {choice.rules} "
+                "names it"
+            )
+        return choice
+
+    def _local(self) -> StoreFolder:
+        if self._library is None:
+            raise ConfigurationError(_NO_STORE)
+        if not isinstance(self._library, StoreFolder):
+            raise ConfigurationError(f"reference store {self.folder} is not a local folder")
+        return self._library
+
+    def _read_context(self) -> Sequence[Entry]:
+        if self._library is None or self.context_name is None:
+            raise ConfigurationError(f"context {self.context_name}: {_NO_STORE}")
+        return read_context(self._library, self.context_name)
 
     def _rules(self, reference_type: str) -> tuple[RuleSet, RuleSet]:
         """Return the rules of the store and the shipped ones, read once."""
         if reference_type not in self._tiers:
             self._registry.get(ReferenceType, reference_type)
-            stored = [] if self.folder is None else StoreFolder(self.folder).entries(reference_type)
-            self._tiers[reference_type] = (
-                RuleSet(stored),
-                RuleSet(self._shipped_entries(reference_type)),
-            )
+            self._tiers[reference_type] = self._read_tiers(reference_type)
         return self._tiers[reference_type]
 
+    def _read_tiers(self, reference_type: str) -> tuple[RuleSet, RuleSet]:
+        if self._frozen is not None:
+            mine = [entry for entry in self._frozen if entry.type == reference_type]
+            store = [entry for entry in mine if entry.source == "store"]
+            return RuleSet(store), RuleSet(entry for entry in mine if entry.source == "shipped")
+        stored = [] if self._library is None else store_entries(self._library, reference_type)
+        return RuleSet(stored), RuleSet(self._shipped_entries(reference_type))
+
     def _shipped_entries(self, reference_type: str) -> Sequence[Entry]:
-        return [
-            Entry(reference_type, rule, path.parent / rule.file, "shipped", path, number)
-            for path in self._shipped.get(reference_type, ())
-            for number, rule in enumerate(
-                read_rules(path, reference_type, need_sha256=False).rule, 1
-            )
-        ]
-
-
-def _line(*rule: Any) -> str:
-    return json.dumps(rule, sort_keys=True, default=str)
+        entries = []
+        for path in self._shipped.get(reference_type, ()):
+            rules = read_rules(path, reference_type, need_sha256=False)
+            entries += [
+                Entry(
+                    reference_type,
+                    rule,
+                    path.parent / rule.file,
+                    "shipped",
+                    path,
+                    number,
+                    rules.reference.nearest,
+                    rules.reference.partition,
+                )
+                for number, rule in enumerate(rules.rule, 1)
+            ]
+        return entries

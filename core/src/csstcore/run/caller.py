@@ -123,20 +123,20 @@ class Caller:
                 continue
             observed = [e for e in driver if e.root == root] or self.values.remaining(root)
             choices = {
-                choice.path if choice else None: choice
+                choice.sha256 if choice else NONE: choice
                 for choice in (
                     self.chosen.by_element.get((binding.name, root, e.index)) for e in observed
                 )
             }
             if len(choices) > 1:
-                names = ", ".join(sorted(p.name if p else NONE for p in choices))
+                names = ", ".join(sorted(c.name if c else NONE for c in choices.values()))
                 raise CsstError(
                     f"reference {binding.name}: the elements of {root!r} choose different files: "
                     f"{names}"
                 )
             choice = next(iter(choices.values()), None)
             arguments[item.name] = self.env.reference(choice, item.type) if choice else None
-            used[item.name] = choice.path.name if choice else NONE
+            used[item.name] = choice.name if choice else NONE
         return arguments
 
     def _hand_over(

@@ -9,7 +9,7 @@ from pathlib import Path
 from csstcore.errors import ReferenceFileError
 from csstcore.pipeline.plan import Plan, Step
 from csstcore.products.meta import Meta
-from csstcore.references.choose import Choice, failures
+from csstcore.references.choose import Choice, NoReferenceError
 from csstcore.references.observation import Observation
 from csstcore.references.store import ReferenceStore
 
@@ -33,12 +33,12 @@ class Chosen:
             result.setdefault(name, []).append(choice.sha256 if choice else NONE)
         return {name: ",".join(dict.fromkeys(found)) for name, found in result.items()}
 
-    def files(self) -> dict[str, dict[Path, str]]:
-        """Return path and sha256 of every chosen file, by type."""
-        result: dict[str, dict[Path, str]] = {}
+    def files(self) -> dict[str, dict[Path, Choice]]:
+        """Return every chosen file, by type and path."""
+        result: dict[str, dict[Path, Choice]] = {}
         for (name, _, _), choice in self.by_element.items():
-            if choice is not None:
-                result.setdefault(name, {})[choice.path] = choice.sha256
+            for file in choice.files if choice is not None else ():
+                result.setdefault(name, {})[file.path] = file
         return result
 
 
@@ -86,7 +86,7 @@ def choose_references(
                 try:
                     chosen.by_element[key] = store.choose(name, observation)
                 except ReferenceFileError as error:
-                    if optional and _nothing_matches(store, name, observation):
+                    if optional and isinstance(error, NoReferenceError):
                         chosen.by_element[key] = None
                     else:
                         problems[str(error)] = None
@@ -99,10 +99,3 @@ def _wanted(step: Step) -> Iterable[tuple[str, bool]]:
         binding = step.bindings[item.name]
         if binding.kind == "reference":
             yield binding.name, item.optional
-
-
-def _nothing_matches(store: ReferenceStore, name: str, observation: Observation) -> bool:
-    """Return whether there simply is no such reference, as opposed to a wrong one."""
-    return name not in store.overrides and all(
-        failures(entry, observation) for entry in store.list(name)
-    )

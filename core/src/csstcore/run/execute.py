@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from csstcore.errors import CsstError, ReferenceFileError
+from csstcore.references.choose import Choice
 from csstcore.run.call import now
 from csstcore.run.chosen import choose_references
 from csstcore.run.environment import Environment
@@ -137,11 +138,13 @@ class _Execution:
                 )
         self.record.fingerprint |= input_parts(self.job)
 
-    def _record_references(self, files: dict[str, dict[Path, str]]) -> None:
-        for name, paths in files.items():
-            for path, sha256 in paths.items():
+    def _record_references(self, files: dict[str, dict[Path, Choice]]) -> None:
+        for name, choices in files.items():
+            for path, choice in choices.items():
                 _, size, mtime_ns = stamp(path)
-                self.record.references.append(FileRecord(name, str(path), sha256, size, mtime_ns))
+                self.record.references.append(
+                    FileRecord(name, str(path), choice.sha256, size, mtime_ns, source=choice.source)
+                )
 
     def _record_outputs(self, files: Iterable[tuple[str, str, Path]]) -> None:
         for name, definition, path in files:

@@ -30,6 +30,8 @@ class FileRecord:
     size: int = 0
     mtime_ns: int = 0
     definition: str = ""
+    source: str = ""
+    """Of a reference: ``store``, ``shipped`` or ``override``."""
 
 
 @dataclass(slots=True)

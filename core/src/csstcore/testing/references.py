@@ -11,7 +11,7 @@ import tomlkit
 
 from csstcore.references.choose import Entry
 from csstcore.references.folder import StoreFolder
-from csstcore.references.rules import conditions
+from csstcore.references.rules import Rule, conditions
 
 
 class FakeReferences:
@@ -49,4 +49,5 @@ class FakeReferences:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{reference_type.replace('.', '_')}.toml"
             path.write_text(tomlkit.dumps(content))
-        return StoreFolder(self.folder).add(reference_type, path, conditions(match or {}), useafter)
+        rule = Rule(file=path.name, match=conditions(match or {}), useafter=useafter)
+        return StoreFolder(self.folder).add(reference_type, path, rule)
