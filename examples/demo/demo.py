@@ -1,0 +1,90 @@
+"""The demonstration: simulate, calibrate, run ``mbi.l1``, and compare with the truth.
+
+Every step is a ``csstcore`` command that is printed before it runs; only the plans and the
+final comparison are made here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from make_plans import FULL, SMALL, write_plans
+from summary import print_summary
+
+DETECTOR = 8
+SEED = 20
+
+
+def main() -> int:
+    """Run the demonstration in a folder; the same command goes on where it was stopped."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where everything is written")
+    parser.add_argument("--small", action="store_true", help="use the small test detector")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
+    references = folder / "references"
+    references.mkdir(parents=True, exist_ok=True)
+    os.environ["CSSTCORE_REFS"] = str(references)
+    start = time.monotonic()
+    calibration, sky = write_plans(folder, SMALL if arguments.small else FULL, DETECTOR, SEED)
+    simulate(folder, calibration, sky)
+    make_references(folder)
+    csstcore("run", "mbi.l1", products(folder / "exposure", "*_L0_*.fits"), "-o", folder / "level1")
+    print_summary(folder)
+    print(f"\nall of it took {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def simulate(folder: Path, calibration: Path, sky: Path) -> None:
+    """Simulate calibration frames, the sky, and one exposure of it."""
+    csstcore("run", "sim.msc_calibration", calibration, "-o", folder / "calibration", "-j", "2")
+    csstcore("run", "sim.sky", sky, "-o", folder / "sky")
+    csstcore("run", "sim.msc_imaging", sky, "-o", folder / "exposure")
+
+
+def make_references(folder: Path) -> None:
+    """Make every reference from the simulated frames, and add it to the store.
+
+    The gain comes first and holds for all times: every other reference is in electrons.
+    """
+    made = folder / "made"
+    stars = products(folder / "sky", "reference_stars.fits")
+    csstcore("refs", "add", "imaging.stars", *stars)
+    for name in ("gain", "bias", "nonlinearity", "dark", "flat"):
+        frames = products(folder / "calibration", "*_L0_*.fits")
+        csstcore("run", f"calib.make_{name}", frames, "-o", made)
+        (file,) = products(made / "products" / f"calib.make_{name}", "*.fits")
+        always = ["--useafter", "always"] if name == "gain" else []
+        csstcore("refs", "add", f"calib.{name}", file, *always)
+
+
+def products(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below `folder` that match, sorted."""
+    return sorted(folder.rglob(pattern))
+
+
+def csstcore(*words: str | Path | Iterable[Path]) -> None:
+    """Run a ``csstcore`` command, or end with its exit code."""
+    command = [str(Path(sys.executable).with_name("csstcore"))]
+    for word in words:
+        command += [str(word)] if isinstance(word, (str, Path)) else map(str, word)
+    shown = " ".join(["csstcore", *command[1:]])
+    print(f"\n$ {shown if len(shown) < 160 else shown[:157] + '...'}", flush=True)
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    if shutil.which("csstcore", path=str(Path(sys.executable).parent)) is None:
+        sys.exit("csstcore is not installed beside this Python; run `make demo`")
+    sys.exit(main())
