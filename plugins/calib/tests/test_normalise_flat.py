@@ -29,9 +29,16 @@ def test_flagged_pixels_do_not_count(make_image, readout, response) -> None:
     image.data[:40] = 60000.0
     flagged = np.zeros(readout.shape, np.bool_)
     flagged[:40] = True
-    image.set_flag("saturated", flagged)
+    image.set_flag("bad", flagged)
     result = normalise_flat(image, readout)
     assert result.data[40:] == pytest.approx(response[40:], rel=2e-3)
+
+
+def test_saturated_frame_is_refused(make_image, readout, response) -> None:
+    image = make_image(23000.0 * response)
+    image.set_flag("saturated", response > np.percentile(response, 90))
+    with pytest.raises(UnprocessableData, match="% of the flat frame is saturated"):
+        normalise_flat(image, readout)
 
 
 def test_illumination_is_removed_and_steps_between_channels_stay(

@@ -9,6 +9,7 @@ from csst_calib.stages.bias import subtract_bias
 from csst_calib.stages.combine import combine
 from csst_calib.stages.dark import subtract_dark
 from csst_calib.stages.flat import divide_flat
+from csst_calib.stages.measure_dark import measure_dark
 from csst_calib.stages.normalise_flat import normalise_flat
 from csst_calib.stages.rate import to_rate
 from csst_calib.stages.variance import _add_photon_noise, estimate_variance, sky_mesh
@@ -42,7 +43,7 @@ def masters(detector: Detector, make_image: Callable[..., Image], readout):
     biases = [make_image(detector.expose(0.0, 0.0), seconds=0.0) for _ in range(9)]
     bias = combine([estimate_variance(i, readout, photon_noise=False) for i in biases])
     darks = [make_image(detector.expose(0.0, 300.0), seconds=300.0) for _ in range(7)]
-    dark = combine([to_rate(estimate_variance(subtract_bias(i, bias), readout)) for i in darks])
+    dark = measure_dark(darks, bias, readout)
     flats = [make_image(detector.expose(20000.0 + 500 * n, 5.0), seconds=5.0) for n in range(5)]
     flat = combine(
         [

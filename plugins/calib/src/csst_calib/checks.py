@@ -51,6 +51,11 @@ def saturated_fraction(image: Image) -> float:
     return _fraction(image, "saturated")
 
 
+def bad_fraction(image: Image) -> float:
+    """Fraction of the pixels flagged as bad."""
+    return _fraction(image, "bad")
+
+
 def error_ratio(image: Image) -> float:
     """Scatter of the unflagged pixels over their median error; 1 if noise is all there is."""
     if image.variance is None:

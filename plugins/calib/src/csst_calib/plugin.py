@@ -13,6 +13,8 @@ from csstcore.plugin import (
     hookimpl,
 )
 
+_CHANNEL_CHECKS = "csst_calib.checks_of_channels"
+
 
 @hookimpl
 def csst_stages() -> list[Stage]:
@@ -37,6 +39,11 @@ def csst_stages() -> list[Stage]:
             "correct_nonlinearity",
             "csst_calib.stages.nonlinearity:correct_nonlinearity",
             "Correct the non-linear response of every channel",
+        ),
+        Stage(
+            "correct_cti",
+            "csst_calib.stages.cti:correct_cti",
+            "Put charge that traps delayed back into the pixels it came from",
         ),
         Stage(
             "subtract_dark",
@@ -100,9 +107,39 @@ def csst_stages() -> list[Stage]:
             "Measure gain and read noise of every channel by photon transfer",
         ),
         Stage(
+            "measure_ptc",
+            "csst_calib.stages.measure_ptc:measure_ptc",
+            "Measure the photon transfer curve of every channel, its gain and its read noise",
+        ),
+        Stage(
+            "draw_gain_image",
+            "csst_calib.stages.gain_image:draw_gain_image",
+            "Spread the gains of the channels over the pixels of an image",
+        ),
+        Stage(
+            "measure_dark",
+            "csst_calib.stages.measure_dark:measure_dark",
+            "Measure the dark current of every pixel from frames of one or several exposure times",
+        ),
+        Stage(
+            "measure_shutter",
+            "csst_calib.stages.measure_shutter:measure_shutter",
+            "Measure the exposure-time offset of every pixel from short and long flats",
+        ),
+        Stage(
+            "find_bad_pixels",
+            "csst_calib.stages.find_bad_pixels:find_bad_pixels",
+            "Find pixels that are bad in every exposure",
+        ),
+        Stage(
             "measure_nonlinearity",
             "csst_calib.stages.measure_nonlinearity:measure_nonlinearity",
             "Measure the non-linearity of every channel from flats of a constant lamp",
+        ),
+        Stage(
+            "measure_cti",
+            "csst_calib.stages.measure_cti:measure_cti",
+            "Measure the traps of every channel by their trails in the overscan",
         ),
     ]
 
@@ -114,10 +151,16 @@ def csst_definitions() -> list[Definition]:
         Definition("bias", "definitions/bias.toml", "Master bias"),
         Definition("dark", "definitions/dark.toml", "Master dark rate"),
         Definition("flat", "definitions/flat.toml", "Flat field with unit mean"),
+        Definition("ptc", "definitions/ptc.toml", "Photon transfer curve of every channel"),
+        Definition("gain_image", "definitions/gain_image.toml", "Gain of every pixel"),
+        Definition(
+            "bad_pixels", "definitions/bad_pixels.toml", "Pixels that are bad in every exposure"
+        ),
         Definition("gain", "definitions/gain.toml", "Gain and read noise of every channel"),
         Definition(
             "nonlinearity", "definitions/nonlinearity.toml", "Non-linearity of every channel"
         ),
+        Definition("cti", "definitions/cti.toml", "Charge traps of every channel"),
         Definition("shutter", "definitions/shutter.toml", "Exposure-time offset of every pixel"),
     ]
 
@@ -138,6 +181,8 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
         ReferenceType(
             "nonlinearity", "fits", "Polynomial of every channel", definition="calib.nonlinearity"
         ),
+        ReferenceType("cti", "fits", "Charge traps of every channel", definition="calib.cti"),
+        ReferenceType("bad_pixels", "fits", "Mask of bad pixels", definition="calib.bad_pixels"),
         ReferenceType(
             "shutter", "fits", "Exposure-time offset in seconds", definition="calib.shutter"
         ),
@@ -165,10 +210,26 @@ def csst_pipelines() -> list[Pipeline]:
             "make_gain", "pipelines/make_gain.toml", "Measure gain and read noise of a detector"
         ),
         Pipeline(
+            "make_ptc",
+            "pipelines/make_ptc.toml",
+            "Measure the photon transfer curve, gain and read noise of a detector",
+        ),
+        Pipeline(
+            "make_shutter",
+            "pipelines/make_shutter.toml",
+            "Measure the exposure-time offset of every pixel of a detector",
+        ),
+        Pipeline(
+            "make_bad_pixels",
+            "pipelines/make_bad_pixels.toml",
+            "Find the bad pixels of a detector from its flat, dark and dark frames",
+        ),
+        Pipeline(
             "make_nonlinearity",
             "pipelines/make_nonlinearity.toml",
             "Measure the non-linearity of a detector",
         ),
+        Pipeline("make_cti", "pipelines/make_cti.toml", "Measure the charge traps of a detector"),
     ]
 
 
@@ -198,9 +259,49 @@ def csst_checks() -> list[Check]:
             "Fraction of the pixels flagged as saturated",
         ),
         Check(
+            "bad_fraction",
+            "csst_calib.checks:bad_fraction",
+            "Fraction of the pixels flagged as bad",
+        ),
+        Check(
+            "largest_gain_error",
+            f"{_CHANNEL_CHECKS}:largest_gain_error",
+            "Largest relative error of a channel's gain",
+        ),
+        Check(
+            "largest_read_noise",
+            f"{_CHANNEL_CHECKS}:largest_read_noise",
+            "Largest read noise of a channel in electrons",
+        ),
+        Check(
+            "largest_residual",
+            f"{_CHANNEL_CHECKS}:largest_residual",
+            "Largest relative deviation from linearity that is left",
+        ),
+        Check(
+            "largest_chi_square",
+            f"{_CHANNEL_CHECKS}:largest_chi_square",
+            "Largest reduced chi-square of a channel's photon transfer curve",
+        ),
+        Check(
+            "smallest_full_well",
+            f"{_CHANNEL_CHECKS}:smallest_full_well",
+            "Smallest full well of a channel in electrons",
+        ),
+        Check(
             "error_ratio",
             "csst_calib.checks:error_ratio",
             "Scatter of the unflagged pixels over their median error; 1 if noise is all there is",
+        ),
+        Check(
+            "parallel_trail_residual",
+            "csst_calib.cti_quality:parallel_trail_residual",
+            "Part of the parallel trail, in the mean of all channels, that the fit leaves",
+        ),
+        Check(
+            "serial_trail_residual",
+            "csst_calib.cti_quality:serial_trail_residual",
+            "Part of the serial trail, in the mean of all channels, that the fit leaves",
         ),
     ]
 
@@ -220,8 +321,33 @@ def csst_figures() -> list[Figure]:
             "Histogram of the unflagged pixels, with the expected noise where it is known",
         ),
         Figure(
+            "transfer_curves",
+            "csst_calib.figures_ptc:transfer_curves",
+            "Variance over mean of every channel with the fitted models",
+        ),
+        Figure(
+            "transfer_residuals",
+            "csst_calib.figures_ptc:transfer_residuals",
+            "Measured over fitted variance of every channel",
+        ),
+        Figure(
+            "area_changes",
+            "csst_calib.figures_ptc:area_changes",
+            "Mean over the channels of the changes of a pixel's area by its neighbours' charge",
+        ),
+        Figure(
+            "nonlinearity_curves",
+            "csst_calib.figures_ptc:nonlinearity_curves",
+            "Relative correction of every channel up to its largest signal",
+        ),
+        Figure(
             "gains",
             "csst_calib.figures:gains",
             "Gain and read noise of every channel with their errors",
+        ),
+        Figure(
+            "trails",
+            "csst_calib.cti_quality:trails",
+            "Trails behind flat fields with the fitted ones, and traps by channel",
         ),
     ]

@@ -23,11 +23,17 @@ SAMPLE_STEP = 7
 
 
 def flag_bad_pixels(
-    image: InPlace[Image], flat: Reference[Image], *, low: float = 0.5, high: float = 1.5
+    image: InPlace[Image],
+    flat: Reference[Image],
+    bad_pixels: Reference[Image] | None = None,
+    *,
+    low: float = 0.5,
+    high: float = 1.5,
 ) -> Image:
     """Flag as ``bad`` the pixels whose response is far from the detector's.
 
     The documented rule of the survey camera: flat below 0.5 or above 1.5 of its median.
+    A mask, where there is one, adds its own ``bad`` pixels: unstable ones and columns.
 
     Parameters
     ----------
@@ -35,20 +41,26 @@ def flag_bad_pixels(
         Image whose flags are changed in place.
     flat
         Flat field.
+    bad_pixels
+        Mask whose flag ``bad`` is taken over.
     low, high
         Limits in units of the flat's median.
 
     Raises
     ------
     UnprocessableData
-        If the flat has another shape.
+        If the flat or the mask has another shape.
     """
     require_shape(image, flat, "flat")
+    if bad_pixels is not None:
+        require_shape(image, bad_pixels, "mask of bad pixels")
     median = np.median(flat.data[::SAMPLE_STEP, ::SAMPLE_STEP])
     flags = _flags(image)
     count = 0
     for rows in row_tiles(image.shape[0]):
         good = (flat.data[rows] >= low * median) & (flat.data[rows] <= high * median)
+        if bad_pixels is not None and bad_pixels.flags is not None:
+            good &= (bad_pixels.flags[rows] & bad_pixels.bit("bad")) == 0
         flags[rows][~good] |= image.bit("bad")
         count += good.size - int(good.sum())
     metric("bad_pixels", count)

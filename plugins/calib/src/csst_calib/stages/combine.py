@@ -11,6 +11,7 @@ from pydantic import Field
 
 from csst_calib.combine_kernel import combine_pixels, load_usable, sorting_network
 from csst_calib.common_meta import common_meta
+from csst_calib.provenance import note_frames
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, UnprocessableData, metric
 
@@ -95,7 +96,7 @@ def combine(
         flags[tile] = _common_flags(images, tile)
         flags[tile][count.reshape(-1, columns) == 0] |= first.bit("bad")
         used += int(count.sum())
-    metric("combined_frames", len(images))
+    note_frames(images)
     metric("clipped_fraction", 1 - used / (len(images) * rows * columns))
     return Image(
         data=data,

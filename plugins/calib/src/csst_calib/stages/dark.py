@@ -22,8 +22,10 @@ def subtract_dark(
     `estimate_variance` after this stage: its smooth model holds light only.
 
     The dark itself was made by subtracting a bias b: with exposure times t of the image and
-    T of the dark frames the image loses ``b (1 - t/T)``, not b. So the variance that
-    `subtract_bias` put in, which is all there is by now, is scaled by ``(1 - t/T)^2``.
+    T of the dark frames the image loses ``b (1 - t/T)``, not b. The dark's variance holds
+    the share ``v / T^2`` of the bias's variance v (`measure_dark`), so that in all the
+    variance is ``v (1 - t/T)^2 + t^2 (v_dark - v / T^2)``: the variance that `subtract_bias`
+    put in, which is all there is by now, is scaled by ``1 - 2 t/T``.
 
     Parameters
     ----------
@@ -54,6 +56,8 @@ def subtract_dark(
         variance[rows] += np.maximum(charge, 0, out=charge)
         if dark.variance is not None:
             variance[rows] += dark.variance[rows] * seconds**2
+        # Only a dark whose variance does not hold that of the bias can make it negative.
+        np.maximum(variance[rows], 0, out=variance[rows])
     return replace(image, variance=variance)
 
 
@@ -61,4 +65,4 @@ def _bias_factor(seconds: float, dark: Image) -> np.float32:
     """Return what is left of the variance of a bias that is also in the dark."""
     if dark.meta.exposure_time is None:
         return np.float32(1)
-    return np.float32((1 - seconds / exposure_time_second(dark)) ** 2)
+    return np.float32(1 - 2 * seconds / exposure_time_second(dark))

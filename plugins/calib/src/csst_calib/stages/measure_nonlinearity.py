@@ -13,12 +13,15 @@ from pydantic import Field
 
 from csst_calib.agreement import exposure_time_second, require_readout, require_unit
 from csst_calib.common_meta import common_meta
+from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.tiles import spread_rows
 from csstcore.api import Image, Reference, Table, UnprocessableData, metric
 
 OUTLIER = 0.25
 """Pixels farther than this fraction from the median are defects or cosmic rays."""
+SATURATED = 1e-3
+"""Fraction of saturated pixels from which a channel's mean is no measure of its light."""
 
 
 def measure_nonlinearity(
@@ -36,7 +39,8 @@ def measure_nonlinearity(
     Parameters
     ----------
     flats
-        Bias-subtracted flats in electrons, of at least ``order + 2`` exposure times.
+        Bias-subtracted flats in electrons, of at least ``order + 2`` exposure times. A
+        channel in which more than a thousandth of the pixels is saturated takes no part.
     readout
         Geometry of the channels.
     order
@@ -58,15 +62,18 @@ def measure_nonlinearity(
         require_unit(image, u.electron)
         require_readout(image, readout)
     seconds = np.array([exposure_time_second(image) for image in flats])
-    if len(np.unique(seconds)) < order + 2:
-        raise UnprocessableData(
-            f"the flat frames have {len(np.unique(seconds))} exposure times; expected at least "
-            f"{order + 2} for {order} coefficients"
-        )
     coefficients, largest, residuals = [], [], []
     for channel in readout:
-        signal = np.array([_level(image, channel.active) for image in flats])
-        values, residual = _fit(signal, seconds, order)
+        level = np.array([_level(image, channel.active) for image in flats])
+        usable = np.isfinite(level)
+        signal, times = level[usable], seconds[usable]
+        if len(np.unique(times)) < order + 2:
+            raise UnprocessableData(
+                f"channel {channel.index + 1}: the unsaturated flat frames have "
+                f"{len(np.unique(times))} exposure times; expected at least {order + 2} for "
+                f"{order} coefficients"
+            )
+        values, residual = _fit(signal, times, order)
         coefficients.append(values)
         largest.append(float(signal.max()))
         residuals.append(residual)
@@ -76,11 +83,12 @@ def measure_nonlinearity(
     table["largest_signal"] = u.Quantity(largest, u.electron)
     table["residual"] = np.array(residuals)
     metric("largest_residual", max(residuals))
+    note_frames(flats)
     return Table(table, common_meta([image.meta for image in flats]))
 
 
 def _level(image: Image, region: tuple[slice, slice]) -> float:
-    """Return the mean of the channel's pixels, without far outliers.
+    """Return the mean of the channel's pixels, without far outliers; nan if it is saturated.
 
     Not the median: the travel of a shutter averages out over a channel, and the median of a
     pattern that depends on the exposure time does not stay where its mean is.
@@ -88,8 +96,8 @@ def _level(image: Image, region: tuple[slice, slice]) -> float:
     data = spread_rows(image.data[region])
     if image.flags is not None:
         saturated = (spread_rows(image.flags[region]) & image.bit("saturated")) != 0
-        if 2 * np.count_nonzero(saturated) > saturated.size:
-            raise UnprocessableData("a flat frame of the ramp is saturated")
+        if np.count_nonzero(saturated) > SATURATED * saturated.size:
+            return float("nan")
         data = data[~saturated]
     median = float(np.median(data))
     return float(data[np.abs(data - median) <= OUTLIER * abs(median)].mean(dtype=np.float64))

@@ -18,6 +18,8 @@ from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, Reference, UnprocessableData, metric, replace
 
 MESH_PIXEL = 64
+SATURATED = 0.01
+"""Fraction of saturated pixels from which the level of a frame is not its mean."""
 CELLS = 4
 """Least number of cells of a channel along each axis: within a channel, slope and level differ."""
 
@@ -48,10 +50,12 @@ def normalise_flat(
     Raises
     ------
     UnprocessableData
-        If the frame's level is not positive, or a cell's with a degree of 1 or more.
+        If the frame's level is not positive, or a cell's with a degree of 1 or more; if more
+        than a hundredth of the pixels is saturated.
         Metric: ``flat_level``, the mean by which the frame was divided.
     """
     require_readout(image, readout)
+    _require_unsaturated(image)
     trend = _illumination(image, readout, illumination_degree) if illumination_degree else None
     level = _level(image, trend)
     if not level > 0:
@@ -63,6 +67,18 @@ def normalise_flat(
             image.variance[rows] *= np.asarray(np.square(factor), np.float32)
     metric("flat_level", level)
     return replace(image, unit=u.dimensionless_unscaled)
+
+
+def _require_unsaturated(image: Image) -> None:
+    if image.flags is None:
+        return
+    sample = image.flags[::SAMPLE_STEP, ::SAMPLE_STEP] & image.bit("saturated")
+    fraction = np.count_nonzero(sample) / sample.size
+    if fraction > SATURATED:
+        raise UnprocessableData(
+            f"{100 * fraction:.3g} % of the flat frame is saturated; expected at most "
+            f"{100 * SATURATED:g} %"
+        )
 
 
 class _Trend:
