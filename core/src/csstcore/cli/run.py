@@ -18,20 +18,33 @@ from csstcore.errors import EXIT_INTERRUPTED, ConfigurationError
 if TYPE_CHECKING:
     from csstcore.run.request import DryRun, Request, Summary
 
-_FILES = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path)
+FILES = click.argument("files", nargs=-1, required=True, type=_PATH)
+OUTPUT = click.option(
+    "-o", "--output", required=True, type=_PATH, help="Folder for products and records."
+)
+JOBS = click.option("-j", "--jobs", default=1, type=click.IntRange(1), help="Worker processes.")
+SET = click.option(
+    "--set", "settings", multiple=True, metavar="STAGE.PARAM=VALUE", help="TOML value."
+)
+REF = click.option(
+    "--ref", "overrides", multiple=True, metavar="TYPE=PATH", help="Take this reference."
+)
 
 
 @click.command("run")
 @click.argument("pipeline")
-@click.argument("files", nargs=-1, required=True, type=_FILES)
-@click.option("-o", "--output", required=True, type=_FILES, help="Folder for products and records.")
-@click.option("-j", "--jobs", default=1, type=click.IntRange(1), help="Worker processes.")
-@click.option("--set", "settings", multiple=True, metavar="STAGE.PARAM=VALUE", help="TOML value.")
-@click.option("--refs", type=_FILES, envvar="CSSTCORE_REFS", help="Local reference store.")
-@click.option("--ref", "overrides", multiple=True, metavar="TYPE=PATH", help="Take this reference.")
+@FILES
+@OUTPUT
+@JOBS
+@SET
+@click.option("--refs", envvar="CSSTCORE_REFS", metavar="DIR", help="Reference store.")
+@click.option("--context", metavar="NAME", help="Choose references by this context.")
+@REF
 @click.option("--shard", metavar="I/N", help="Only part I of N of the jobs.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="Of random streams.")
 @click.option("--retry", is_flag=True, help="Try unprocessable data again.")
+@click.option("--superseded", is_flag=True, help="Only jobs whose best references changed.")
 @click.option("--dry-run", is_flag=True, help="Say which jobs would run, and why.")
 @click.option("--figures/--no-figures", default=None, help="Pictures; default: if jobs are few.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -41,9 +54,12 @@ def command(as_json: bool, dry_run: bool, **options: Any) -> None:
     Unchanged jobs of earlier runs in the same output folder are not run again. One run at a
     time uses a folder: shards that run at the same time need one each.
 
+    With --superseded only those jobs of earlier runs are run whose best references are others
+    now; new ones, and those whose inputs, parameters or code changed, are left alone.
+
     Exit code 0 if all jobs are done, 4 if some failed, 5 if all did, 130 if interrupted.
     """
-    request = _request(**options)
+    request = request_of(**options)
     from csstcore.plugins.discovery import discover
 
     if dry_run:
@@ -51,31 +67,38 @@ def command(as_json: bool, dry_run: bool, **options: Any) -> None:
 
         _print_decisions(decide(request, discover()), as_json=as_json)
         return
+    summary = run_request(request)
+    print_summary(summary, request.output, as_json=as_json)
+    click.get_current_context().exit(summary.exit_code)
+
+
+def run_request(request: Request) -> Summary:
+    """Run in worker processes, showing progress."""
+    from csstcore.plugins.discovery import discover
     from csstcore.run.pool import ProcessPool
     from csstcore.run.progress import TerminalProgress
     from csstcore.run.runner import run
 
     with _stopping_once():
-        summary = run(
+        return run(
             request,
             discover(),
             lambda folder: ProcessPool(request.jobs, folder / "workers.txt"),
             TerminalProgress(),
         )
-    _print_summary(summary, request.output, as_json=as_json)
-    click.get_current_context().exit(summary.exit_code)
 
 
-def _request(
+def request_of(
     pipeline: str,
     files: tuple[Path, ...],
     output: Path,
     settings: tuple[str, ...],
-    refs: Path | None,
+    refs: str | None,
     overrides: tuple[str, ...],
-    shard: str | None,
+    shard: str | None = None,
     **rest: Any,
 ) -> Request:
+    """Return what the options of the command line ask for."""
     from csstcore.run.request import Request
 
     return Request(
@@ -170,7 +193,8 @@ def _print_unused(unused: dict[Path, str], most: int = 3) -> None:
     click.echo(f"not used: {len(unused)} files (--json lists all), e.g. {path}: {why}")
 
 
-def _print_summary(summary: Summary, output: Path, *, as_json: bool) -> None:
+def print_summary(summary: Summary, output: Path, *, as_json: bool) -> None:
+    """Print what came of a run."""
     kept = sum(job.kept for job in summary.jobs)
     if as_json:
         content = {

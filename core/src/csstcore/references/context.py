@@ -32,6 +32,9 @@ from csstcore.references.choose import Entry
 from csstcore.references.library import Library, file_name
 from csstcore.references.rules import Rule, RuleFile, toml_problems, toml_value
 
+CURRENT: Final = "current"
+"""The rules in force now, where contexts are named; no context is called so."""
+
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
@@ -67,9 +70,10 @@ def context_name(name: str) -> str:
     ConfigurationError
         If the context's name is not safe as a file name.
     """
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(_NAME, name) or name == CURRENT:
         raise ConfigurationError(
-            f"context {name!r}: a name begins with a letter or digit and may hold . _ - too"
+            f"context {name!r}: a name begins with a letter or digit, may hold . _ - too, and "
+            f"is not {CURRENT!r}"
         )
     return f"contexts/{name}.toml"
 

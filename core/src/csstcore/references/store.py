@@ -61,7 +61,7 @@ class ReferenceStore:
         self.overrides = dict(overrides)
         self.context_name = context
         self._library = None if folder is None else open_library(folder)
-        self._registry = registry
+        self.registry = registry
         self._shipped: dict[str, list[Path]] = {}
         for declared in registry.declared(ReferenceRules).values():
             self._shipped.setdefault(declared.declaration.name, []).append(declared.path)
@@ -102,7 +102,7 @@ class ReferenceStore:
             contract = self.contract(reference_type)
             return Choice(reference_type, path, file_sha256(path), "override", contract=contract)
         try:
-            choice = choose(reference_type, self._rules(reference_type), meta)
+            choice = choose(reference_type, self.tiers(reference_type), meta)
         except NoReferenceError as error:
             if self.folder is not None:
                 raise
@@ -111,22 +111,16 @@ class ReferenceStore:
 
     def list(self, reference_type: str | None = None) -> tuple[Entry, ...]:
         """Return the rules in force, by type; of all types if none is named."""
-        every = self._registry.declared(ReferenceType)
+        every = self.registry.declared(ReferenceType)
         types = every if reference_type is None else [reference_type]
-        return tuple(
-            entry for name in types for tier in self._rules(name) for entry in tier.entries
-        )
-
-    def tiers(self, reference_type: str) -> tuple[RuleSet, RuleSet]:
-        """Return the rules of a type in the order of precedence: the store's, the shipped ones."""
-        return self._rules(reference_type)
+        return tuple(entry for name in types for tier in self.tiers(name) for entry in tier.entries)
 
     def contract(self, reference_type: str) -> Contract | None:
         """Return what a network of a type must take and give: the contract of its rules.
 
         Of several rules that give one, the one in force for the store, then the latest, counts.
         """
-        for tier in self._rules(reference_type):
+        for tier in self.tiers(reference_type):
             for entry in reversed(tier.entries):
                 if entry.rule.contract is not None:
                     return entry.rule.contract
@@ -165,7 +159,7 @@ class ReferenceStore:
             If there is no local store, the type is unknown, or `match` is wrong.
         """
         library = self._local()
-        self._registry.get(ReferenceType, reference_type)
+        self.registry.get(ReferenceType, reference_type)
         try:
             checked = conditions(match)
         except ValueError as error:
@@ -176,6 +170,10 @@ class ReferenceStore:
         self.__dict__.pop("context", None)
         return entry
 
+    def make_folder(self) -> None:
+        """Make the local store if it does not exist."""
+        self._local().path(".").mkdir(parents=True, exist_ok=True)
+
     def freeze(self, name: str) -> Path:
         """Keep the rules in force as a context, and return its file.
 
@@ -184,7 +182,7 @@ class ReferenceStore:
         ConfigurationError
             If there is no local store, or another context of this name.
         """
-        return self._local().freeze(name, self._in_force())
+        return self._local().freeze(name, self.in_force())
 
     @cached_property
     def context(self) -> str:
@@ -194,10 +192,10 @@ class ReferenceStore:
         and the place of the store do not change it; any rule or the bytes of any file do.
         """
         overrides = [(name, file_sha256(path)) for name, path in self.overrides.items()]
-        found = digest(self._in_force(), overrides)[:12]
+        found = digest(self.in_force(), overrides)[:12]
         return found if self.context_name is None else f"{self.context_name}@{found}"
 
-    def _in_force(self) -> Sequence[Entry]:
+    def in_force(self) -> Sequence[Entry]:
         """Return all rules, those of shipped files with their checksums."""
         if self._frozen is not None:
             return self._frozen
@@ -238,10 +236,10 @@ class ReferenceStore:
             raise ConfigurationError(f"context {self.context_name}: {_NO_STORE}")
         return read_context(self._library, self.context_name)
 
-    def _rules(self, reference_type: str) -> tuple[RuleSet, RuleSet]:
-        """Return the rules of the store and the shipped ones, read once."""
+    def tiers(self, reference_type: str) -> tuple[RuleSet, RuleSet]:
+        """Return the rules of a type in the order of precedence: the store's, the shipped ones."""
         if reference_type not in self._tiers:
-            self._registry.get(ReferenceType, reference_type)
+            self.registry.get(ReferenceType, reference_type)
             self._tiers[reference_type] = self._read_tiers(reference_type)
         return self._tiers[reference_type]
 

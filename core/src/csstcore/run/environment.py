@@ -37,7 +37,9 @@ class Setup:
     settings: dict[str, Any] = field(default_factory=dict)
     """``stage.parameter`` to value."""
     references: str | None = None
-    """Folder of the local reference store."""
+    """Folder of the local reference store, or location of a remote one."""
+    context: str | None = None
+    """Name of the context whose rules choose; None for the current rules."""
     overrides: dict[str, str] = field(default_factory=dict)
     """Reference type to the file that is taken whatever the rules say."""
     seed: int = 0
@@ -84,9 +86,10 @@ class Environment:
         definitions = Definitions(registry)
         plan = build_plan(registry, definitions, setup.pipeline, setup.settings)
         store = ReferenceStore(
-            Path(setup.references) if setup.references else None,
+            setup.references,
             registry,
             {name: Path(path) for name, path in setup.overrides.items()},
+            setup.context,
         )
         versions = versions_of(registry)
         return cls(setup, registry, definitions, plan, store, versions, store.context)

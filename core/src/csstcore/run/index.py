@@ -15,14 +15,19 @@ from pathlib import Path
 from csstcore.errors import FileError
 from csstcore.run.hashes import FileHash, Stamp
 from csstcore.run.record import JobRecord, load_record
+from csstcore.run.status import Status
 
 NAME = "index.sqlite"
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     path TEXT PRIMARY KEY, run TEXT, pipeline TEXT, job TEXT, status TEXT, failure TEXT,
     failed_stage TEXT, why TEXT, ended TEXT, wall_s REAL, peak_bytes INTEGER
 );
 CREATE INDEX IF NOT EXISTS records_job ON records (pipeline, job, ended);
+CREATE TABLE IF NOT EXISTS used (record TEXT, type TEXT, file TEXT, sha256 TEXT);
+CREATE INDEX IF NOT EXISTS used_sha256 ON used (sha256);
+CREATE INDEX IF NOT EXISTS used_record ON used (record);
 CREATE TABLE IF NOT EXISTS hashes (
     path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT
 );
@@ -87,6 +92,7 @@ class Index:
                 problems.append(str(error))
         gone = [(path,) for path in known - on_disk]
         self._connection.executemany("DELETE FROM records WHERE path = ?", gone)
+        self._connection.executemany("DELETE FROM used WHERE record = ?", gone)
         self._connection.commit()
         return problems
 
@@ -97,6 +103,31 @@ class Index:
             (pipeline, pipeline),
         )
         return {(row.pipeline, row.job): row for row in (Row(*values) for values in rows)}
+
+    def users(self, name: str, sha256: str | None = None) -> list[Row]:
+        """Return the records of the products that were made with a reference.
+
+        Only the record counts that wrote the products of a job last.
+
+        Parameters
+        ----------
+        name
+            File name of the reference.
+        sha256
+            Of the file; if given, it decides instead of the name.
+        """
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM records WHERE status IN (?, ?) ORDER BY ended, path",  # noqa: S608
+            (Status.DONE, Status.CAVEATS),
+        )
+        last = {(row.pipeline, row.job): row for row in (Row(*values) for values in rows)}
+        wanted = ("file", name) if sha256 is None else ("sha256", sha256)
+        using = self._connection.execute(
+            f"SELECT record FROM used WHERE {wanted[0]} = ?",  # noqa: S608
+            wanted[1:],
+        )
+        records = {record for (record,) in using}
+        return [last[key] for key in sorted(last) if last[key].path in records]
 
     def of_run(self, run: str) -> list[Row]:
         """Return the records of one run, in the order of jobs."""
@@ -123,6 +154,11 @@ class Index:
         )
         marks = ", ".join("?" * len(values))
         self._connection.execute(f"INSERT OR REPLACE INTO records VALUES ({marks})", values)  # noqa: S608
+        self._connection.execute("DELETE FROM used WHERE record = ?", (path,))
+        self._connection.executemany(
+            "INSERT INTO used VALUES (?, ?, ?, ?)",
+            [(path, f.name, Path(f.path).name, f.sha256) for f in record.references],
+        )
         files = [(f.path, f.size, f.mtime_ns, f.sha256) for f in record.inputs if f.sha256]
         files += [
             (str(self._folder / f.path), f.size, f.mtime_ns, f.sha256) for f in record.outputs
@@ -163,7 +199,7 @@ def peek_index(folder: Path) -> Iterator[Index]:
             on_disk = sqlite3.connect(f"{(folder / NAME).as_uri()}?mode=ro", uri=True)
             with closing(on_disk):
                 on_disk.backup(connection)
-        connection.executescript(_SCHEMA)
+        _make_tables(connection)
         index = Index(connection, folder)
         index.synchronise()
         yield index
@@ -176,8 +212,15 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
+        _make_tables(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """Make what is missing; records of an index of another version are read again."""
+    if connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+        connection.executescript(f"DROP TABLE IF EXISTS records; PRAGMA user_version = {_VERSION};")
+    connection.executescript(_SCHEMA)

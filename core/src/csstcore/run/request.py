@@ -21,7 +21,10 @@ class Request:
     paths: Sequence[Path]
     output: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
-    references: Path | None = None
+    references: Path | str | None = None
+    """The reference store: a folder, or the location of a remote one."""
+    context: str | None = None
+    """Name of the context whose rules choose; None for the current rules."""
     overrides: Mapping[str, Path] = field(default_factory=dict)
     jobs: int = 1
     """Worker processes."""
@@ -30,6 +33,8 @@ class Request:
     seed: int = 0
     retry: bool = False
     """Whether jobs whose data could not be processed are tried again."""
+    superseded: bool = False
+    """Whether only jobs whose best references changed are run."""
     figures: bool | None = None
     """Pictures for every job, for none, or (None) only when there are few."""
 

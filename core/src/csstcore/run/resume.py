@@ -51,8 +51,11 @@ def decide(
     *,
     retry: bool,
     threads: int,
+    superseded: bool = False,
 ) -> tuple[list[Decision], list[FileHash]]:
     """Decide for every job whether it runs.
+
+    With `superseded` those run that were run before and whose best references changed since.
 
     Files are hashed only of jobs that were run before and whose other parts are unchanged.
 
@@ -66,7 +69,7 @@ def decide(
     paths = {
         path
         for job in jobs
-        if (record := earlier[job.id]) is not None and _comparable(record)
+        if (record := earlier[job.id]) is not None and _comparable(record) and not superseded
         for path in job.paths
     }
     hashes = hash_files(sorted(paths), known, threads)
@@ -76,9 +79,12 @@ def decide(
             str(path): hashes[str(path)].sha256 for path in job.paths if str(path) in hashes
         }
         job.fingerprint |= input_parts(job)
-        row = latest.get(job.id)
-        why = _why_run(job, row, earlier[job.id], output, retry=retry)
-        text = why or f"unchanged ({row.status if row else ''}, run {row.run if row else ''})"
+        row, record = latest.get(job.id), earlier[job.id]
+        if superseded:
+            why = _why_superseded(job, record)
+        else:
+            why = _why_run(job, row, record, output, retry=retry)
+        text = why or (f"unchanged ({row.status}, run {row.run})" if row else "never run")
         decisions.append(Decision(job, bool(why), text, row))
     return decisions, list(hashes.values())
 
@@ -112,6 +118,17 @@ def _why_run(
     if record.status is Status.FAILED:
         return f"tried again: {record.why}" if retry else ""
     return _changed_output(record, output)
+
+
+def _why_superseded(job: Job, record: JobRecord | None) -> str:
+    """Return which best references changed since a job was run, or an empty string."""
+    if record is None:
+        return ""
+    old, new = (
+        {name: part for name, part in parts.items() if name.startswith("reference ")}
+        for parts in (record.fingerprint, job.fingerprint)
+    )
+    return ", ".join(differences(old, new))
 
 
 def _changed_output(record: JobRecord, output: Path) -> str:

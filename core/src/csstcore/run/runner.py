@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from csstcore.errors import ConfigurationError, CsstError
 from csstcore.plugins.registry import Registry
+from csstcore.references.library import is_remote
 from csstcore.report import write_report
 from csstcore.run.call import now
 from csstcore.run.environment import Environment, Setup
@@ -107,7 +108,8 @@ def _prepare(request: Request, registry: Registry) -> _Prepared:
         pipeline=_absolute_pipeline(request.pipeline),
         output=os.path.abspath(request.output),
         settings=dict(request.settings),
-        references=os.path.abspath(request.references) if request.references else None,
+        references=_absolute_store(request.references),
+        context=request.context,
         overrides={name: os.path.abspath(path) for name, path in request.overrides.items()},
         seed=request.seed,
     )
@@ -126,6 +128,13 @@ def _prepare(request: Request, registry: Registry) -> _Prepared:
 def _absolute_pipeline(name: str) -> str:
     """Return a path absolute, for workers; a name as it is."""
     return os.path.abspath(name) if name.endswith(".toml") else name
+
+
+def _absolute_store(location: Path | str | None) -> str | None:
+    """Return a folder absolute, for workers; a remote location as it is."""
+    if location is None or is_remote(str(location)):
+        return None if location is None else str(location)
+    return os.path.abspath(location)
 
 
 def _run_name(pipeline: str) -> str:
@@ -149,6 +158,7 @@ def _decide(request: Request, prepared: _Prepared, index: Index) -> list[Decisio
         index.hashes(),
         prepared.env.setup.folder,
         retry=request.retry,
+        superseded=request.superseded,
         threads=request.jobs,
     )
     index.add_hashes(hashes)
