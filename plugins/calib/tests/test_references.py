@@ -6,6 +6,7 @@ import pytest
 from astropy.table import QTable
 
 from csst_calib import plugin
+from csst_calib.traps import TrapModel
 from csstcore.api import Table, replace
 from csstcore.definitions.catalog import Definitions
 from csstcore.definitions.read import read_products
@@ -69,6 +70,31 @@ def test_nonlinearity_reference_comes_back_as_written(definitions, make_image, t
     path = write_product(definition, Table(table, make_image().meta), Sources(), tmp_path)
     found = read_products(definition, path).products[0].table
     assert np.array_equal(found["coefficient"], table["coefficient"])
+
+
+def test_trap_reference_comes_back_as_written(definitions, make_image, readout, tmp_path) -> None:
+    table = QTable({"channel": np.arange(1, 9, dtype=np.int32)})
+    for direction in ("parallel", "serial"):
+        for name, unit, columns in (
+            ("density", u.electron, 2),
+            ("density_error", u.electron, 2),
+            ("release", u.pixel, 2),
+            ("trail", u.electron, 16),
+            ("trail_error", u.electron, 16),
+            ("trail_fit", u.electron, 16),
+        ):
+            values = np.linspace(0.5, 1.0, 8 * columns, dtype=np.float32).reshape(8, columns)
+            table[f"{direction}_{name}"] = values * unit
+        table[f"{direction}_exponent"] = np.full(8, 0.5)
+        table[f"{direction}_exponent_error"] = np.full(8, 0.01)
+    definition = definitions.get("calib.cti")
+    path = write_product(definition, Table(table, make_image().meta), Sources(), tmp_path)
+    found = read_products(definition, path).products[0]
+    for name in table.colnames:
+        assert np.all(found.table[name] == table[name])
+    assert np.all(
+        TrapModel.of(found, readout).serial[3].density == table["serial_density"][3].value
+    )
 
 
 @pytest.mark.parametrize(("given", "found"), [(7, 7), ("SITE", "SITE"), ("07", "07")])

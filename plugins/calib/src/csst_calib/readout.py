@@ -26,6 +26,11 @@ class Channel:
     """Parallel overscan over the active columns in the raw frame; empty if there is none."""
     active: tuple[slice, slice]
     """The channel's pixels in the assembled image."""
+    block: tuple[slice, slice]
+    """All of the channel in the raw frame: prescan, active and overscan."""
+    read_order: tuple[slice, slice]
+    """Turns a view of the block or of the active pixels so that the pixel at the amplifier
+    comes first: ``raw[channel.block][channel.read_order]``."""
 
 
 @dataclass(frozen=True)
@@ -125,5 +130,10 @@ class Readout:
             active=(
                 slice(row * self.channel_rows, (row + 1) * self.channel_rows),
                 slice(column * self.channel_columns, (column + 1) * self.channel_columns),
+            ),
+            block=(slice(y, y + block_rows), slice(x, x + block_columns)),
+            read_order=(
+                slice(None, None, 1 if corner.startswith("lower") else -1),
+                slice(None, None, 1 if corner.endswith("left") else -1),
             ),
         )

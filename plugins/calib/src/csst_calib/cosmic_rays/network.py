@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from csst_calib.cosmic_rays.normalise import measure_background, scale
 from csst_calib.cosmic_rays.windows import ALIGNMENT_PIXEL, Part, Unjudged, Window, windows
+from csst_calib.threads import allowed_threads
 from csstcore.api import Onnx, UnprocessableData
 
 if TYPE_CHECKING:
@@ -108,8 +108,3 @@ def find_by_network(
     with ThreadPoolExecutor(allowed_threads()) as pool:
         parts = windows((data.shape[0], data.shape[1]), size, network.receptive_field)
         yield from pool.map(judge, parts)
-
-
-def allowed_threads() -> int:
-    """Return how many threads this process may use."""
-    return int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))
