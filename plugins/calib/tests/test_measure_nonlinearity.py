@@ -57,3 +57,12 @@ def test_saturated_ramp_is_refused(make_image, readout) -> None:
     images[3].set_flag("saturated", np.ones(readout.shape, np.bool_))
     with pytest.raises(UnprocessableData, match="saturated"):
         measure_nonlinearity(images, readout)
+
+
+def test_saturated_frames_take_no_part(make_image, rng, readout) -> None:
+    images = ramp(make_image, rng, readout)
+    full = make_image(60000.0, seconds=40.0)
+    full.set_flag("saturated", np.ones(readout.shape, np.bool_))
+    expected = measure_nonlinearity(images, readout).table
+    found = measure_nonlinearity([*images, full], readout).table
+    assert np.array_equal(found["coefficient"], expected["coefficient"])

@@ -89,7 +89,7 @@ def fit_curve(
     usable
         Which levels lie below the turn-off.
     """
-    used = usable
+    used, pixels = usable, np.maximum(pixels, 1.0)
     model = np.where(used, variance, np.nan)
     for _ in range(ROUNDS + 1):
         sloped = can_slope(mean[used])
