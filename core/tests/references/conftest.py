@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from csstcore.cli.main import main
 from csstcore.plugin import Definition, ReferenceRules, ReferenceType, hookimpl
+from csstcore.plugins import discovery
 from csstcore.plugins.registry import Registry
 
 
@@ -29,6 +32,8 @@ class Readout:
     gains: tuple[float, ...] = ()
     sections: list[Section] = field(default_factory=list)
 
+
+Run = Callable[..., tuple[int, str, str]]
 
 DEFINITION = """
 [definition]
@@ -73,11 +78,47 @@ def write_bias(path: Path, detector: int = 7, **keywords: Any) -> Path:
     return path
 
 
-def write_network(path: Path, **properties: str) -> Path:
+STARS = """
+[definition]
+name = "stars"
+summary = "Stars"
+product = "Table"
+
+[[hdu]]
+name = "STARS"
+plane = "table"
+[[hdu.column]]
+name = "ra"
+dtype = "float64"
+unit = "deg"
+[[hdu.column]]
+name = "dec"
+dtype = "float64"
+unit = "deg"
+[[hdu.column]]
+name = "name"
+dtype = "str"
+required = false
+"""
+
+
+def write_stars(path: Path, ra: Any, dec: Any, unit: str = "deg", **more: Any) -> Path:
+    """Write a Parquet table of stars that satisfies the definition `calib.stars`."""
+    arrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
+    columns = {"ra": np.asarray(ra, float), "dec": np.asarray(dec, float)} | more
+    table = arrow.table(columns)
+    fields = [
+        f.with_metadata({"unit": unit}) if f.name in ("ra", "dec") else f for f in table.schema
+    ]
+    parquet.write_table(table.cast(arrow.schema(fields)), path)
+    return path
+
+
+def write_network(path: Path, length: int | str = 1, names: str = "xy", **properties: str) -> Path:
     onnx = pytest.importorskip("onnx")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    node = helper.make_node("Relu", ["x"], ["y"])
-    ends = [helper.make_tensor_value_info(name, kind, [1]) for name in "xy"]
+    node = helper.make_node("Relu", [names[0]], [names[1]])
+    ends = [helper.make_tensor_value_info(name, kind, [length]) for name in names]
     graph = helper.make_graph([node], "network", ends[:1], ends[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, properties)
@@ -98,6 +139,7 @@ def make_registry(folder: Path) -> Registry:
         '[[rule]]\nfile = "small.toml"\nmatch = { readout = "920x608" }\n'
     )
     (folder / "bias.toml").write_text(DEFINITION)
+    (folder / "stars.toml").write_text(STARS)
     module: Any = ModuleType("fake_calib.plugin")
     module.__file__ = str(folder / "plugin.py")
 
@@ -107,12 +149,17 @@ def make_registry(folder: Path) -> Registry:
             ReferenceType("bias", "fits", "Master bias", definition="calib.bias"),
             ReferenceType("readout", "toml", "Geometry", product=f"{__name__}:Readout"),
             ReferenceType("network", "onnx", "Cosmic-ray network"),
+            ReferenceType("stars", "parquet", "Stars", definition="calib.stars"),
+            ReferenceType("limits", "json", "Limits", product=f"{__name__}:Readout"),
             ReferenceRules("calib.readout", "references/readout.toml", "Test readout"),
         ]
 
     @hookimpl
     def csst_definitions() -> list[Definition]:
-        return [Definition("bias", "bias.toml", "Master bias")]
+        return [
+            Definition("bias", "bias.toml", "Master bias"),
+            Definition("stars", "stars.toml", "Stars"),
+        ]
 
     module.csst_references, module.csst_definitions = csst_references, csst_definitions
     return Registry.of({"calib": module})
@@ -128,3 +175,22 @@ def reference(tmp_path: Path) -> Path:
     path = tmp_path / "bias_07.fits"
     path.write_bytes(b"the master bias of detector 7")
     return path
+
+
+@pytest.fixture
+def refs(
+    tmp_path: Path,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Return a function that runs ``csstcore refs`` on a store in `tmp_path`."""
+    monkeypatch.setattr(discovery, "discover", lambda: registry)
+    monkeypatch.setenv("CSSTCORE_REFS", str(tmp_path / "refs"))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main(["refs", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -1,37 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from csstcore.cli.main import main
-from csstcore.plugins import discovery
-from csstcore.plugins.registry import Registry
-
-from .conftest import write_bias
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def refs(
-    tmp_path: Path,
-    registry: Registry,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Return a function that runs ``csstcore refs`` on a store in `tmp_path`."""
-    monkeypatch.setattr(discovery, "discover", lambda: registry)
-    monkeypatch.setenv("CSSTCORE_REFS", str(tmp_path / "refs"))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main(["refs", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+from .conftest import Run, write_bias
 
 
 def test_a_fits_reference_is_added_with_what_its_header_says(refs: Run, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from csstcore.errors import Problems
+from csstcore.errors import ConfigurationError, Problems
 from csstcore.plugin import ReferenceType
 from csstcore.products.meta import Meta, plain_value
-from csstcore.references.choose import Entry
+from csstcore.references.choose import Entry, accepts
 from csstcore.references.kinds import onnx_contract, reference_problems
+from csstcore.references.observation import Observation
+from csstcore.references.rules import Condition, conditions, toml_value
 from csstcore.references.store import ReferenceStore
 
 if TYPE_CHECKING:
@@ -58,13 +60,35 @@ def add_checked(
     if useafter is None and meta.time is not None:
         useafter = meta.time.utc.to_datetime(timezone=UTC)
     wanted = {field: plain_value(meta, field) for field in MATCHED} | dict(match)
-    return store.add(
-        reference_type,
-        file,
-        {field: value for field, value in wanted.items() if value not in (None, "")},
-        None if useafter == "always" else useafter,
-        contract,
-    )
+    wanted = {field: value for field, value in wanted.items() if value not in (None, "")}
+    try:
+        problems = contradictions(conditions(wanted), meta)
+    except ValueError as error:
+        raise ConfigurationError(f"match of {file}: {error}") from None
+    if problems:
+        raise Problems(f"{file} is not for the observations of its rule", problems)
+    start = None if useafter == "always" else useafter
+    return store.add(reference_type, file, wanted, start, contract)
+
+
+def contradictions(match: Mapping[str, Condition], meta: Meta) -> list[str]:
+    """Return where a rule is for other observations than the header of its file says.
+
+    Parameters
+    ----------
+    match
+        Of the rule.
+    meta
+        Of the file; what it does not give contradicts nothing.
+    """
+    observation = Observation(meta)
+    return [
+        f"{field}: the rule wants {toml_value(match[field])}, the file has {observation[field]!r}"
+        for field in MATCHED
+        if field in match
+        and observation[field] is not None
+        and not accepts(match[field], observation[field])
+    ]
 
 
 def meta_of(definitions: Definitions, file: Path, name: str) -> Meta:

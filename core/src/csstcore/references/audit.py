@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from csstcore.errors import CsstError, ReferenceFileError, nearest
 from csstcore.plugin import ReferenceType
+from csstcore.references.adding import contradictions, meta_of
 from csstcore.references.choose import Entry, overlap
 from csstcore.references.context import read_context, rule_line
 from csstcore.references.digest import file_sha256
@@ -92,9 +93,13 @@ def _file_problems(entry: Entry, store: ReferenceStore, definitions: Definitions
     yield from damage
     if not damage:
         declaration = store.registry.get(ReferenceType, entry.type).declaration
-        for problem in reference_problems(
+        problems = reference_problems(
             entry.path, entry.type, declaration, definitions, entry.rule.contract
-        ):
+        )
+        if not problems and declaration.kind == "fits" and declaration.definition is not None:
+            meta = meta_of(definitions, entry.path, declaration.definition)
+            problems = contradictions(entry.rule.match, meta)
+        for problem in problems:
             yield f"{entry.type}: {entry}: {problem}"
 
 

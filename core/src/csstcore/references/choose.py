@@ -194,10 +194,10 @@ def choose(reference_type: str, tiers: Sequence[RuleSet], meta: Meta | Observati
         If several rules match equally well, or there is a file for some cells only.
     """
     observation = meta if isinstance(meta, Observation) else Observation(meta)
-    missing: list[Observation] = []
+    seen = observation
     for rules in tiers:
         chosen: dict[Path, Choice] = {}
-        missing = []
+        missing: list[Observation] = []
         for view in rules.views(observation):
             best = rules.best(view)
             if len(best) > 1:
@@ -216,9 +216,11 @@ def choose(reference_type: str, tiers: Sequence[RuleSet], meta: Meta | Observati
                 f"{reference_type}: no rule for cell {cells}, which "
                 f"{_described(tiers, observation)} touches"
             )
+        if rules.partition is not None:
+            seen = next(iter(missing), seen)
         if chosen:
             return Choice.of_parts(list(chosen.values()))
-    raise NoReferenceError(_no_match(reference_type, tiers, [*missing, observation][0]))
+    raise NoReferenceError(_no_match(reference_type, tiers, seen))
 
 
 def failures(entry: Entry, observation: Observation) -> list[str]:
