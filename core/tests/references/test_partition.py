@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ import pytest
 from csstcore.definitions.catalog import Definitions
 from csstcore.errors import ConfigurationError, ReferenceFileError
 from csstcore.plugin import ReferenceType
-from csstcore.plugins.registry import Registry
 from csstcore.products import Meta, Table
 from csstcore.references import NoReferenceError, ReferenceStore, load_reference
 from csstcore.references.partition import Partition
 from csstcore.references.rules import parse_rules
 
-from .conftest import write_stars
+from .conftest import make_registry, write_stars
 
 pytest.importorskip("pyarrow")
 healpix = pytest.importorskip("astropy_healpix")
@@ -35,9 +35,11 @@ def pointing(ra: float = RA, dec: float = DEC) -> Meta:
     return Meta(right_ascension=ra * u.deg, declination=dec * u.deg)
 
 
-@pytest.fixture
-def store(tmp_path: Path, registry: Registry) -> ReferenceStore:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ReferenceStore:
     """Every cell within 8 degrees of the pointing, each with 200 stars inside."""
+    tmp_path = tmp_path_factory.mktemp("stars")
+    registry = make_registry(tmp_path / "plugin")
     rules = tmp_path / "refs" / "rules"
     rules.mkdir(parents=True)
     (rules / "calib.stars.toml").write_text(HEAD)
@@ -102,7 +104,9 @@ def test_without_a_pointing_no_cell_is_touched(store: ReferenceStore) -> None:
         store.choose("calib.stars", Meta())
 
 
-def test_a_cell_that_changed_on_disk_is_refused(store: ReferenceStore) -> None:
+def test_a_cell_that_changed_on_disk_is_refused(store: ReferenceStore, tmp_path: Path) -> None:
+    copy = shutil.copytree(str(store.folder), tmp_path / "refs")
+    store = ReferenceStore(copy, store.registry)
     path = store.choose("calib.stars", pointing()).files[1].path
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ReferenceFileError, match=f"{path.name}: sha256 is"):

@@ -83,7 +83,7 @@ def test_the_same_bytes_are_stored_once(
     store.add("calib.bias", reference, {"detector": 7})
     entry = store.add("calib.bias", twin, {"detector": 8})
     assert entry.rule.file == "bias_07.fits"
-    assert len(files_of(store.folder or tmp_path)) == 1
+    assert len(files_of(Path(store.folder or tmp_path))) == 1
 
 
 def test_two_files_of_one_name_are_kept_apart(
@@ -100,7 +100,7 @@ def test_two_files_of_one_name_are_kept_apart(
 
 def test_adding_again_changes_nothing(store: ReferenceStore, reference: Path) -> None:
     store.add("calib.bias", reference, {"detector": 7})
-    rules = (store.folder or Path()) / "rules" / "calib.bias.toml"
+    rules = Path(store.folder or "") / "rules" / "calib.bias.toml"
     before = rules.read_bytes()
     assert store.add("calib.bias", reference, {"detector": 7}).number == 1
     assert rules.read_bytes() == before
@@ -114,13 +114,13 @@ def test_an_ambiguous_rule_is_refused_and_nothing_changes(
     other.write_bytes(b"other")
     with pytest.raises(ReferenceFileError, match="ambiguous with rule 1"):
         store.add("calib.bias", other, {"detector": [7, 8]})
-    assert len(files_of(store.folder or tmp_path)) == 1
+    assert len(files_of(Path(store.folder or tmp_path))) == 1
     assert len(store.list("calib.bias")) == 1
 
 
 def test_comments_in_a_rule_file_live(store: ReferenceStore, reference: Path) -> None:
     store.add("calib.bias", reference, {"detector": 7})
-    rules = (store.folder or Path()) / "rules" / "calib.bias.toml"
+    rules = Path(store.folder or "") / "rules" / "calib.bias.toml"
     rules.write_text(rules.read_text().replace("[[rule]]", "# from run 12  \n[[rule]]  # good"))
     before = rules.read_text()
     start = datetime(2027, 2, 1, tzinfo=UTC)
@@ -132,7 +132,7 @@ def test_comments_in_a_rule_file_live(store: ReferenceStore, reference: Path) ->
 
 def test_a_damaged_rule_file_is_not_added_to(store: ReferenceStore, reference: Path) -> None:
     store.add("calib.bias", reference, {"detector": 7})
-    rules = (store.folder or Path()) / "rules" / "calib.bias.toml"
+    rules = Path(store.folder or "") / "rules" / "calib.bias.toml"
     rules.write_text("[reference\n")
     with pytest.raises(ConfigurationError, match="not valid TOML"):
         store.add("calib.bias", reference, {"detector": 8})
@@ -183,7 +183,7 @@ def test_the_index_is_rebuilt(
     store: ReferenceStore, reference: Path, tmp_path: Path, damage: str
 ) -> None:
     store.add("calib.bias", reference, {"detector": 7})
-    index = (store.folder or Path()) / "index.sqlite"
+    index = Path(store.folder or "") / "index.sqlite"
     if damage == "removed":
         index.unlink()
     elif damage == "garbage":
@@ -267,5 +267,5 @@ def test_a_file_that_changes_while_it_is_added_is_refused(
     monkeypatch.setattr("csstcore.references.folder.file_sha256", lambda path: "0" * 64)
     with pytest.raises(ReferenceFileError, match="changed while it was added"):
         store.add("calib.bias", reference, {})
-    assert files_of(store.folder or Path()) == []
+    assert files_of(Path(store.folder or "")) == []
     assert store.list("calib.bias") == ()
