@@ -72,6 +72,19 @@ def test_a_view_is_written_as_it_looks(camera, image, tmp_path) -> None:
     assert np.array_equal(big.ravel(), np.arange(140))
 
 
+@pytest.mark.parametrize("mode", ["r", "c"])
+def test_planes_mapped_from_a_file_are_written(camera, image, tmp_path, mode) -> None:
+    source = tmp_path / "plane.npy"
+    np.save(source, image.data)
+    before = source.read_bytes()
+    mapped = np.load(source, mmap_mode=mode)
+    path = write_product(camera, replace(image, data=mapped), Sources(), tmp_path)
+    assert validate_file(camera, path) == []
+    assert np.array_equal(mapped, image.data)
+    assert source.read_bytes() == before
+    assert np.array_equal(read_products(camera, path).products[0].data, image.data)
+
+
 def test_writing_leaves_the_product_unchanged(camera, image, tmp_path) -> None:
     before = [plane.tobytes() for plane in (image.data, image.variance, image.flags)]
     image.flag_bits = {"bad": 1, "cosmic_ray": 16}

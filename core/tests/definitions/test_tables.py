@@ -262,3 +262,17 @@ def test_any_damage_is_an_error_that_names_the_file(catalog, write, edits) -> No
     except FileError as error:
         assert str(bad) in str(error)  # noqa: PT017 - any outcome but this is right
     assert all(isinstance(problem, str) for problem in validate_file(catalog, bad))
+
+
+def test_unsigned_columns_come_back(define, tmp_path) -> None:
+    text = "[definition]\nname='a'\nsummary=''\nproduct='Table'\n[file]\nname='a.fits'\n"
+    text += "[[hdu]]\nname='CAT'\n"
+    for name in ("uint16", "uint32"):
+        text += f"[[hdu.column]]\nname='{name}'\ndtype='{name}'\n"
+    values = {name: np.array([0, 1, 2**15, 2**16 - 1], name) for name in ("uint16", "uint32")}
+    definition = define(text.replace("name='CAT'", "name='CAT'\nplane='table'"))
+    path = write_product(definition, Table(QTable(values)), Sources(), tmp_path)
+    back = read_products(definition, path).products[0].table
+    for name, expected in values.items():
+        assert back[name].dtype == expected.dtype
+        assert np.array_equal(back[name], expected)

@@ -154,12 +154,9 @@ def _comment(model: KeywordModel) -> str:
 
 
 def _append(header: fits.Header, writing: Writing, keyword: str, value: Any, comment: str) -> None:
-    """Append a card; a comment that does not fit is cut."""
+    """Append a card; astropy cuts a comment that does not fit."""
     try:
-        card = fits.Card(keyword, value)
-        if len(card.image) == 80:
-            room = 80 - len(card.image.rstrip()) - 3
-            card = fits.Card(keyword, value, comment[: max(room, 0)])
-        header.append(card, end=True)
+        header.append((keyword, value, comment), end=True)
+        str(header.cards[-1])
     except ValueError as cause:
         raise FileError(f"{writing.file_name}: keyword {keyword}: {value!r}: {cause}") from cause

@@ -1,125 +1,87 @@
-"""Planes as the bytes of image units, block by block: a plane is never copied whole."""
+"""Planes as a file holds them: declared type, unit, form and flag values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Any
 
 import astropy.units as u
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
-from csstcore.definitions.model import Form, HduModel
-from csstcore.definitions.planes import CHUNK
+from csstcore.definitions.model import HduModel
 from csstcore.definitions.units import parse_unit
 
-Block = NDArray[Any]
-
-_UNSIGNED: Final[dict[str, tuple[int, np.unsignedinteger[Any]]]] = {
-    "uint16": (32768, np.uint16(0x8000)),
-    "uint32": (2147483648, np.uint32(0x80000000)),
-}
-_BITPIX: Final = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
+Plane = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a plane is stored."""
-
-    dtype: np.dtype[Any]
-    """Type the values stand for."""
-    shape: tuple[int, ...]
-
-    @property
-    def zero(self) -> int | None:
-        """BZERO of an unsigned type."""
-        return _UNSIGNED[self.dtype.name][0] if self.dtype.name in _UNSIGNED else None
-
-    @property
-    def bitpix(self) -> int:
-        """BITPIX."""
-        kind = self.dtype.str[1:].replace("u2", "i2").replace("u4", "i4").replace("b1", "u1")
-        return _BITPIX[kind]
-
-
-def layout(hdu: HduModel, planes: Sequence[Block]) -> Layout:
-    """Return how the planes of a unit (several if it is split) are stored.
-
-    Raises
-    ------
-    ValueError
-        If their type or shape is not the declared one.
-    """
-    first = planes[0]
-    dtype = np.dtype(hdu.dtype) if hdu.dtype is not None else first.dtype
-    whole = hdu.plane == "flags" and dtype.kind in "iu" and first.dtype.kind in "iu"
-    if not whole and not np.can_cast(first.dtype, dtype, "same_kind"):
-        raise ValueError(f"found {first.dtype.name}, expected {dtype.name}")
-    for plane in planes:
-        if plane.shape != (hdu.shape or first.shape):
-            raise ValueError(f"found shape {plane.shape}, expected {hdu.shape or first.shape}")
-    shape = (len(planes), *first.shape) if hdu.split else first.shape
-    result = Layout(dtype.newbyteorder("="), shape)
-    if dtype.name not in _UNSIGNED and dtype.str[1:] not in (*_BITPIX, "b1"):
-        raise ValueError(f"FITS cannot hold {dtype.name}")
-    return result
-
-
-def blocks(
+def stored_plane(
     hdu: HduModel,
-    stored: Layout,
-    planes: Sequence[Block],
-    flags: Sequence[Block | None],
+    plane: Plane,
+    flags: NDArray[np.uint16] | None,
     factor: float,
     bits: NDArray[np.uint16] | None,
-) -> Iterator[Block]:
-    """Yield native blocks of stored values, in file order and cache-sized.
+) -> Plane:
+    """Return what the file holds of a plane; the plane itself where that is the same.
 
     Parameters
     ----------
     hdu
         The unit.
-    stored
-        Its layout.
-    planes
-        The planes of the unit, native-endian; they are not changed.
+    plane
+        The plane, which is not changed.
     flags
-        Flags of each product, for ``zero_where_flagged``.
+        Flags of the product, for ``zero_where_flagged``.
     factor
         Multiplies the values to get the declared unit.
     bits
         Flag values of the file by those of the product, shape (65536,); None if equal.
+
+    Raises
+    ------
+    ValueError
+        If the type or shape is not the declared one.
     """
-    offset = _UNSIGNED.get(stored.dtype.name)
-    for plane, mask in zip(planes, flags, strict=True):
-        rows = max(1, CHUNK // max(1, plane[0].size))
-        for start in range(0, len(plane), rows):
-            part = plane[start : start + rows]
-            if hdu.plane == "variance":
-                block = _TO_FORM[hdu.form](part, factor)
-            elif hdu.plane == "flags" and bits is not None:
-                block = bits[part]
-            else:
-                block = part if factor == 1.0 else part * part.dtype.type(factor)
-            if hdu.zero_where_flagged and mask is not None:
-                if block is part:
-                    block = part.copy()
-                block[mask[start : start + rows] != 0] = 0
-            block = _as_stored(block, part, stored.dtype)
-            if offset is not None:
-                words = block.view(offset[1].dtype)
-                np.bitwise_xor(words, offset[1], out=words)
-            yield block
+    dtype = np.dtype(hdu.dtype) if hdu.dtype is not None else plane.dtype
+    whole = hdu.plane == "flags" and dtype.kind in "iu" and plane.dtype.kind in "iu"
+    if not whole and not np.can_cast(plane.dtype, dtype, "same_kind"):
+        raise ValueError(f"found {plane.dtype.name}, expected {dtype.name}")
+    if plane.shape != (hdu.shape or plane.shape):
+        raise ValueError(f"found shape {plane.shape}, expected {hdu.shape}")
+    if dtype.kind == "b":
+        dtype = np.dtype(np.uint8)
+    if dtype.name not in fits.DTYPE2BITPIX:
+        raise ValueError(f"FITS cannot hold {dtype.name}")
+    zeroed = flags if hdu.zero_where_flagged else None
+    same = hdu.form == "variance" and factor == 1.0 and bits is None and zeroed is None
+    if same and (plane.dtype == dtype or not whole):
+        return plane.astype(dtype, copy=False)
+    out = np.empty(plane.shape, dtype)
+    masks = repeat(None) if zeroed is None else np.atleast_2d(zeroed)
+    # row by row, because at once it takes memory for several planes
+    for target, part, mask in zip(np.atleast_2d(out), np.atleast_2d(plane), masks, strict=False):
+        values = _converted(hdu, part, factor, bits)
+        if whole and values.size and int(values.max()) > np.iinfo(dtype).max:
+            raise ValueError(f"flag {int(values.max())} does not fit into {dtype.name}")
+        target[...] = values if mask is None else np.where(mask != 0, 0, values)
+    return out
 
 
-def _as_stored(block: Block, part: Block, dtype: np.dtype[Any]) -> Block:
-    """Return a fresh contiguous block of the stored type."""
-    narrow = block.dtype == np.uint16 and dtype.kind in "iu" and dtype != np.uint16
-    if narrow and block.size and int(block.max()) > np.iinfo(dtype).max:
-        raise ValueError(f"flag {int(block.max())} does not fit into {dtype.name}")
-    shares = block is part or block.base is not None
-    return block.astype(dtype, order="C", copy=shares)
+def _converted(hdu: HduModel, part: Plane, factor: float, bits: NDArray[np.uint16] | None) -> Plane:
+    """Return a row in the unit, form or flag values of the file."""
+    if hdu.plane == "flags":
+        return part if bits is None else bits[part]
+    if hdu.plane != "variance":
+        return part if factor == 1.0 else np.asarray(part * part.dtype.type(factor))
+    if hdu.form == "standard_deviation":
+        return np.asarray(np.sqrt(part) * part.dtype.type(factor))
+    if hdu.form == "inverse_variance":  # what has no positive variance has no weight
+        weight = np.zeros(part.shape, part.dtype)
+        np.divide(part.dtype.type(factor**-2), part, out=weight, where=part > 0)
+        return weight
+    return np.asarray(part * part.dtype.type(factor**2))
 
 
 def flag_table(
@@ -167,27 +129,3 @@ def unit_factor(found: u.UnitBase, declared: str | None) -> float:
         raise ValueError(
             f"found the unit {found.to_string() or 'none'!r}, expected {declared!r}"
         ) from None
-
-
-def _variance(part: Block, factor: float) -> Block:
-    return part if factor == 1.0 else part * np.float32(factor**2)
-
-
-def _inverse(part: Block, factor: float) -> Block:
-    """Return weights; what has no positive variance gets none."""
-    weight = np.zeros(part.shape, part.dtype)
-    np.divide(part.dtype.type(factor**-2), part, out=weight, where=part > 0)
-    return weight
-
-
-def _deviation(part: Block, factor: float) -> Block:
-    deviation = np.sqrt(part)
-    deviation *= part.dtype.type(factor)
-    return np.asarray(deviation)
-
-
-_TO_FORM: Final[dict[Form, Callable[[Block, float], Block]]] = {
-    "variance": _variance,
-    "inverse_variance": _inverse,
-    "standard_deviation": _deviation,
-}

@@ -1,4 +1,4 @@
-"""The header-data units of a FITS file, found without reading any data."""
+"""FITS files as astropy opens them, with every damage one `FileError`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import io
 import os
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any
 
 from astropy.io import fits
 from astropy.io.fits.card import Undefined
 
 from csstcore.errors import FileError
-
-BLOCK: Final = 2880
-_TYPES: Final = {8: "u1", 16: "i2", 32: "i4", 64: "i8", -32: "f4", -64: "f8"}
 
 
 class Unreadable:
@@ -33,24 +32,15 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Hdu:
-    """One header-data unit."""
+    """What the header of one header-data unit says."""
 
     index: int
     name: str
     """EXTNAME in upper case; ``PRIMARY`` for the first unit."""
-    header: fits.Header
     values: dict[str, Any]
     """Keyword to value; commentary and undefined cards are absent."""
-    start: int
-    """Offset of the header in bytes."""
-    offset: int
-    """Offset of the data in bytes."""
-    size: int
-    """Bytes of data, without padding."""
     shape: tuple[int, ...]
     """Shape in numpy order."""
-    dtype: str
-    """Type of the stored values, without byte order."""
 
     @property
     def is_table(self) -> bool:
@@ -63,26 +53,52 @@ def one_line(cause: BaseException) -> str:
     return " ".join(str(cause).split())
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """Open a file for reading; a gzip file is expanded in memory."""
-    try:
-        stream = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
-        if stream.read(2) == b"\x1f\x8b":
-            stream.close()
-            return io.BytesIO(gzip.decompress(path.read_bytes()))
-    except (OSError, EOFError, zlib.error) as cause:
-        raise FileError(f"{path}: cannot be read: {cause}") from cause
-    stream.seek(0)
-    return cast(IO[bytes], stream)
+@contextmanager
+def open_units(path: Path) -> Iterator[fits.HDUList]:
+    """Open a file that `scan` has found whole, to read its data.
 
-
-def scan(path: Path) -> tuple[Hdu, ...]:
-    """Return the units of a FITS file.
+    Not memory-mapped: the planes are kept as they are read. ``BLANK`` is passed over, because
+    it would make integers floats.
 
     Raises
     ------
     FileError
-        If the file is absent, empty, not FITS, cut off, or its headers are damaged.
+        If astropy does not take the file for FITS.
+    """
+    with _stream(path) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's remarks on TDISP and the like
+        try:
+            units = fits.open(
+                stream, memmap=False, ignore_blank=True, disable_image_compression=True
+            )
+        except Exception as cause:  # astropy raises nearly anything on damaged bytes
+            raise FileError(f"{path}: header of HDU 0 is damaged: {one_line(cause)}") from cause
+        with units:
+            yield units
+
+
+def _stream(path: Path) -> IO[bytes]:
+    """Open a file for reading; a gzip file is expanded in memory."""
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 - the caller closes it
+        packed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        if packed:
+            with stream:
+                return io.BytesIO(gzip.decompress(stream.read()))
+    except (OSError, EOFError, zlib.error) as cause:
+        raise FileError(f"{path}: cannot be read: {cause}") from cause
+    return stream
+
+
+def scan(path: Path) -> tuple[Hdu, ...]:
+    """Return the units of a FITS file without reading data.
+
+    Raises
+    ------
+    FileError
+        If the file is absent, empty, not FITS, cut off, or its headers are damaged. (To
+        astropy damage after the first unit is the end of the file, and cut data a warning.)
     """
     try:
         status = os.stat(path)
@@ -94,50 +110,41 @@ def scan(path: Path) -> tuple[Hdu, ...]:
 @lru_cache(maxsize=128)
 def _scan(path: Path, size: int, modified: int) -> tuple[Hdu, ...]:
     """Scan; cached, because several definitions look at the same file."""
-    with open_binary(path) as stream, warnings.catch_warnings():
+    with _stream(path) as stream, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # astropy's remarks on damaged cards; reported below
         length = stream.seek(0, io.SEEK_END)
         stream.seek(0)
-        start = stream.read(30)
-        if not start.startswith(b"SIMPLE  ="):
-            found = "an empty file" if not start else f"{start[:10]!r}"
+        start = stream.read(9)
+        if start != b"SIMPLE  =":
+            found = "an empty file" if not start else f"{start!r}"
             raise FileError(f"{path}: not a FITS file: begins with {found}, expected 'SIMPLE  ='")
         units: list[Hdu] = []
         position = 0
-        while position < length:
+        while not units or start == b"XTENSION=":  # other bytes may follow the last unit
             stream.seek(position)
-            if units and not _begins_extension(stream, position):
-                break
-            unit = _read_unit(path, stream, len(units), position, length)
+            unit, size = _read_unit(path, stream, len(units), length)
             units.append(unit)
-            position = unit.offset + -(-unit.size // BLOCK) * BLOCK
+            position = stream.seek(size, io.SEEK_CUR)
+            start = stream.read(9)
         return tuple(units)
 
 
-def _begins_extension(stream: IO[bytes], position: int) -> bool:
-    """Return whether a header begins here; bytes after the last unit are allowed by FITS."""
-    begins = stream.read(9) == b"XTENSION="
-    stream.seek(position)
-    return begins
-
-
-def _read_unit(path: Path, stream: IO[bytes], index: int, position: int, length: int) -> Hdu:
+def _read_unit(path: Path, stream: IO[bytes], index: int, length: int) -> tuple[Hdu, int]:
+    """Return a unit and how many bytes its data take, padding included."""
     try:
-        header = fits.Header.fromfile(stream, endcard=True, padding=True)
+        header = fits.Header.fromfile(stream)
         values = _values(header)
-        shape, dtype, size = _layout(values)
-    except FileError:
-        raise
+        shape = _shape(values)
+        size, padded = header.data_size, header.data_size_padded
     except Exception as cause:  # astropy raises nearly anything on damaged bytes
         raise FileError(f"{path}: header of HDU {index} is damaged: {one_line(cause)}") from cause
-    offset = stream.tell()
-    if offset + size > length:
+    found = length - stream.tell()
+    if size > found:
         raise FileError(
-            f"{path}: HDU {index} is cut off: found {max(0, length - offset)} bytes of data, "
-            f"expected {size}"
+            f"{path}: HDU {index} is cut off: found {max(0, found)} bytes of data, expected {size}"
         )
     name = "PRIMARY" if index == 0 else str(values.get("EXTNAME", "")).strip().upper()
-    return Hdu(index, name, header, values, position, offset, size, shape, dtype)
+    return Hdu(index, name, values, shape), padded
 
 
 def _values(header: fits.Header) -> dict[str, Any]:
@@ -154,30 +161,19 @@ def _values(header: fits.Header) -> dict[str, Any]:
     return values
 
 
-def _layout(values: dict[str, Any]) -> tuple[tuple[int, ...], str, int]:
-    """Return shape, stored type and bytes of the data."""
-    bitpix = _whole(values, "BITPIX")
-    if bitpix not in _TYPES:
-        raise ValueError(f"BITPIX is {bitpix}, expected one of {', '.join(map(str, _TYPES))}")
-    axes = _whole(values, "NAXIS")
-    if not 0 <= axes <= 999:
-        raise ValueError(f"NAXIS is {axes}, expected 0 to 999")
-    lengths = [_whole(values, f"NAXIS{n}") for n in range(1, axes + 1)]
-    if any(length < 0 for length in lengths):
-        raise ValueError(f"an axis has a negative length: {lengths}")
-    pixels = 1 if lengths else 0
-    for length in lengths:
-        pixels *= length
-    extra = _whole(values, "PCOUNT", 0)
-    groups = _whole(values, "GCOUNT", 1)
-    if extra < 0 or groups < 1:
-        raise ValueError(f"PCOUNT is {extra} and GCOUNT {groups}")
-    size = abs(bitpix) // 8 * groups * (extra + pixels)
-    return tuple(reversed(lengths)), _TYPES[bitpix], size
+def _shape(values: dict[str, Any]) -> tuple[int, ...]:
+    """Return the shape of the data, if the cards it follows from are what they may be."""
+    bitpix = _whole(values, "BITPIX", -64)
+    if bitpix not in fits.BITPIX2DTYPE:
+        raise ValueError(f"BITPIX is {bitpix}")
+    _whole(values, "PCOUNT", 0, 0)
+    _whole(values, "GCOUNT", 1, 1)
+    axes = _whole(values, "NAXIS", 0)
+    return tuple(_whole(values, f"NAXIS{n}", 0) for n in range(axes, 0, -1))
 
 
-def _whole(values: dict[str, Any], keyword: str, default: int | None = None) -> int:
+def _whole(values: dict[str, Any], keyword: str, least: int, default: int | None = None) -> int:
     value = values.get(keyword, default)
-    if type(value) is not int:
-        raise ValueError(f"{keyword} is {value!r}, expected a whole number")
+    if type(value) is not int or value < least:
+        raise ValueError(f"{keyword} is {value!r}, expected a whole number, at least {least}")
     return value

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import astropy.units as u
+from astropy.io import fits
 
 from csstcore.definitions.contents import content_problems, keyword_problems
-from csstcore.definitions.fitsfile import Hdu, one_line, open_binary, scan
+from csstcore.definitions.fitsfile import Hdu, one_line, open_units, scan
 from csstcore.definitions.header import Header, call_reader, match_units, read_header
 from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel, HduModel
@@ -70,12 +71,9 @@ def read_products(definition: DefinitionModel, path: Path) -> ReadFile:
     units = scan(path)
     _refuse(path, content_problems(definition, units, header))
     planes: dict[str, Any] = {}
-    matched = match_units(definition, units)
-    with open_binary(path) as stream:
-        for unit in units:
-            hdu = matched.get(unit.index)
-            if hdu is not None:
-                planes.update(_unit_planes(path, stream, unit, hdu))
+    with open_units(path) as opened:
+        for index, hdu in match_units(definition, units).items():
+            planes.update(_unit_planes(path, opened, units[index], hdu))
     planes["meta"] = read_meta(definition, header)
     if definition.flags:
         planes["flag_bits"] = definition.flag_bits
@@ -123,7 +121,7 @@ def _built(path: Path, kind: type[Any], planes: list[dict[str, Any]]) -> list[An
         raise FileError(f"{path}: {cause}") from cause
 
 
-def _unit_planes(path: Path, stream: IO[bytes], unit: Hdu, hdu: HduModel) -> dict[str, Any]:
+def _unit_planes(path: Path, opened: fits.HDUList, unit: Hdu, hdu: HduModel) -> dict[str, Any]:
     """Return the fields that one unit gives."""
     planes: dict[str, Any] = {}
     try:
@@ -132,10 +130,10 @@ def _unit_planes(path: Path, stream: IO[bytes], unit: Hdu, hdu: HduModel) -> dic
         if hdu.plane is None:
             return planes
         if hdu.is_table:
-            planes[hdu.plane], problems = read_table(stream, unit, hdu)
+            planes[hdu.plane], problems = read_table(opened[unit.index], hdu)
             _refuse(path, [f"HDU {hdu.name}: {problem}" for problem in problems])
             return planes
-        array = read_plane(stream, unit, hdu)
+        array = read_plane(opened[unit.index], unit, hdu)
     except FileError:
         raise
     except WrongPlane as wrong:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from csstcore.definitions.fitsfile import BLOCK, Hdu
 from csstcore.definitions.model import ColumnModel, HduModel
 from csstcore.definitions.units import parse_unit
 
 
-def read_table(stream: IO[bytes], unit: Hdu, hdu: HduModel) -> tuple[QTable, list[str]]:
+def read_table(unit: fits.BinTableHDU, hdu: HduModel) -> tuple[QTable, list[str]]:
     """Read the table of a unit; arrays and problems as those of `declared_table`."""
-    stream.seek(unit.start)
-    length = unit.offset - unit.start + -(-unit.size // BLOCK) * BLOCK
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on TDISP and the like
-        raw = fits.BinTableHDU.fromstring(stream.read(length))
-        columns = {name: _native(raw.data[name]) for name in raw.columns.names}
-        units = {column.name: column.unit for column in raw.columns}
+    columns = {name: _native(unit.data[name]) for name in unit.columns.names}
+    units = {column.name: column.unit for column in unit.columns}
     return declared_table(columns, units, hdu)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Final
+from typing import Any
 
-from csstcore.definitions.checksum import byte_sum, fold
 from csstcore.definitions.contents import content_problems, keyword_problems
-from csstcore.definitions.fitsfile import BLOCK, Hdu, one_line, open_binary, scan
+from csstcore.definitions.fitsfile import one_line, open_units, scan
 from csstcore.definitions.header import Header, call_reader, match_units, read_header
 from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel
@@ -15,8 +14,6 @@ from csstcore.definitions.recognise import why_not
 from csstcore.definitions.tables import read_table
 from csstcore.definitions.wcs import read_wcs
 from csstcore.errors import FileError
-
-_PIECE: Final = BLOCK * 1024
 
 
 def validate_file(definition: DefinitionModel, path: Path) -> list[str]:
@@ -37,14 +34,14 @@ def validate_file(definition: DefinitionModel, path: Path) -> list[str]:
     except FileError as cause:
         return [_without(path, cause)]
     problems = why_not(definition, path, header)
-    if definition.definition.reader is not None:
-        problems += keyword_problems(definition, header)
-        try:
+    try:
+        if definition.definition.reader is None:
+            problems += _fits_problems(definition, path, header)
+        else:
+            problems += keyword_problems(definition, header)
             call_reader(definition, path, header_only=False)
-        except FileError as cause:
-            problems.append(_without(path, cause))
-    else:
-        problems += _fits_problems(definition, path, header)
+    except FileError as cause:
+        problems.append(_without(path, cause))
     try:
         read_meta(definition, header)
     except FileError as cause:
@@ -62,39 +59,27 @@ def _fits_problems(definition: DefinitionModel, path: Path, header: Header) -> l
     units = scan(path)
     problems = content_problems(definition, units, header)
     matched = match_units(definition, units)
-    with open_binary(path) as stream:
+    with open_units(path) as opened:
         for unit in units:
             hdu = matched.get(unit.index)
             name = f"HDU {hdu.name if hdu else unit.name or unit.index}"
             try:
+                content = opened[unit.index]
+                problems += [f"{name}: {text}" for text in _sum_problems(content)]
                 if hdu is not None and hdu.wcs:
                     read_wcs(unit.values)
                 if hdu is not None and hdu.is_table and unit.is_table:
-                    problems += [f"{name}: {text}" for text in read_table(stream, unit, hdu)[1]]
+                    problems += [f"{name}: {text}" for text in read_table(content, hdu)[1]]
             except Exception as cause:  # astropy raises nearly anything on damaged bytes
                 problems.append(f"{name}: {one_line(cause)}")
-            problems += [f"{name}: {text}" for text in _sum_problems(stream, unit)]
     return problems
 
 
-def _sum_problems(stream: IO[bytes], unit: Hdu) -> list[str]:
+def _sum_problems(unit: Any) -> list[str]:
     """Compare DATASUM and CHECKSUM, where the unit has them, with its bytes."""
-    if "DATASUM" not in unit.values and "CHECKSUM" not in unit.values:
-        return []
-    stream.seek(unit.start)
-    head = byte_sum(stream.read(unit.offset - unit.start))
-    total, left = 0, -(-unit.size // BLOCK) * BLOCK
-    while left > 0:
-        piece = stream.read(min(left, _PIECE))
-        if not piece:
-            break
-        left -= len(piece)
-        total += byte_sum(piece.ljust(-(-len(piece) // 4) * 4, b"\0"))
-    data = fold(total)
     problems = []
-    written = str(unit.values.get("DATASUM", data)).strip()
-    if written != str(data):
-        problems.append(f"DATASUM: found {written}, the data give {data}")
-    if "CHECKSUM" in unit.values and fold(head + data) not in (0, 0xFFFFFFFF):
+    if not unit.verify_datasum():
+        problems.append(f"DATASUM: found {unit.header['DATASUM']}, which the data do not give")
+    if not unit.verify_checksum():
         problems.append("CHECKSUM: does not fit the unit; it was changed after writing")
     return problems

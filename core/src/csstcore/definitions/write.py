@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,15 +14,14 @@ from typing import IO, Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from csstcore.definitions.cards import Writing, add_cards
-from csstcore.definitions.checksum import byte_sum, encode, fold, word_sum
-from csstcore.definitions.encode import Layout, blocks, flag_table, layout, unit_factor
-from csstcore.definitions.fitsfile import BLOCK
+from csstcore.definitions.encode import flag_table, stored_plane, unit_factor
 from csstcore.definitions.model import DefinitionModel, HduModel
 from csstcore.definitions.names import format_name
 from csstcore.definitions.sources import Sources, look_up
-from csstcore.definitions.write_table import table_bytes
+from csstcore.definitions.write_table import table_unit
 from csstcore.errors import FileError
 from csstcore.products.meta import Meta
 
@@ -64,10 +63,11 @@ def write_product(
     writing = Writing(definition, products[0], sources, name, date)
     path = folder / name
 
-    def write(stream: IO[bytes]) -> None:
-        _write_units(stream, writing, products)
-
-    write_whole(path, write)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's remarks on units and long cards
+        units = _units(writing, products)
+        # astropy swaps the bytes of a plane while it writes it, and back: no copy is made
+        write_whole(path, lambda stream: units.writeto(stream, checksum=True))
     return path
 
 
@@ -84,7 +84,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "xb") as stream:
+        with open(part, "wb") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
@@ -112,11 +112,13 @@ def _name_fields(definition: DefinitionModel, sources: Sources, meta: Meta) -> d
     }
 
 
-def _write_units(stream: IO[bytes], writing: Writing, products: list[Any]) -> None:
-    units = list(writing.definition.hdu)
-    if not units or units[0].name != "PRIMARY":
-        units.insert(0, HduModel(name="PRIMARY"))
-    for hdu in units:
+def _units(writing: Writing, products: list[Any]) -> fits.HDUList:
+    """Return the units of the file, the primary one first."""
+    declared = list(writing.definition.hdu)
+    if not declared or declared[0].name != "PRIMARY":
+        declared.insert(0, HduModel(name="PRIMARY"))
+    units = fits.HDUList()
+    for hdu in declared:
         planes = [getattr(item, hdu.plane, None) for item in products] if hdu.plane else []
         if any(plane is None for plane in planes):
             if hdu.required:
@@ -126,53 +128,38 @@ def _write_units(stream: IO[bytes], writing: Writing, products: list[Any]) -> No
             continue
         try:
             if hdu.is_table and planes:
-                cards = fits.Header()
-                add_cards(cards, writing, hdu)
-                stream.write(table_bytes(hdu, planes[0], writing.meta, cards))
+                unit = table_unit(hdu, planes[0], writing.meta)
             else:
-                _write_image(stream, writing, hdu, products, planes)
+                data = _image_data(writing.definition, hdu, products, planes) if planes else None
+                primary = hdu.name == "PRIMARY"
+                unit = fits.PrimaryHDU(data) if primary else fits.ImageHDU(data, name=hdu.name)
+            add_cards(unit.header, writing, hdu)
         except ValueError as wrong:
             raise FileError(f"{writing.file_name}: HDU {hdu.name}: {wrong}") from wrong
+        units.append(unit)
+    return units
 
 
-def _write_image(
-    stream: IO[bytes], writing: Writing, hdu: HduModel, products: list[Any], planes: list[Any]
-) -> None:
-    """Write an image unit: header, data, and the header again with the sums."""
-    stored = None
-    parts: Iterable[Any] = ()
-    if planes:
-        factor = 1.0
-        if hdu.quantity:
-            factor = unit_factor(planes[0].unit, hdu.unit)
-            planes = [plane.value for plane in planes]
-        elif hdu.plane != "flags" and hasattr(products[0], "unit"):
-            factor = _plane_factor(writing.definition, hdu, products[0])
-        if not hdu.split:
-            planes = planes[:1]
-        stored = layout(hdu, planes)
-        flags = [getattr(item, "flags", None) for item in products][: len(planes)]
-        bits = None
-        if hdu.plane == "flags":
-            bits = flag_table(products[0].flag_bits, writing.definition.flag_bits, planes)
-        parts = blocks(hdu, stored, planes, flags, factor, bits)
-    header = _structure(hdu, stored)
-    add_cards(header, writing, hdu)
-    header["CHECKSUM"] = ("0" * 16, "checksum of the HDU")
-    header["DATASUM"] = ("0", "checksum of the data")
-    start = stream.tell()
-    stream.write(_bytes(header))
-    total, size = 0, 0
-    for block in parts:
-        total += word_sum(block, size)
-        size += block.nbytes
-        stream.write((block.byteswap(inplace=True) if block.itemsize > 1 else block).data)
-    stream.write(b"\0" * (-size % BLOCK))
-    header["DATASUM"] = str(fold(total))
-    header["CHECKSUM"] = encode(byte_sum(_bytes(header)) + fold(total))
-    stream.seek(start)
-    stream.write(_bytes(header))
-    stream.seek(0, io.SEEK_END)
+def _image_data(
+    definition: DefinitionModel, hdu: HduModel, products: list[Any], planes: list[Any]
+) -> NDArray[Any]:
+    """Return the values of an image unit; all frames of the products if it is split."""
+    factor = 1.0
+    if hdu.quantity:
+        factor = unit_factor(planes[0].unit, hdu.unit)
+        planes = [plane.value for plane in planes]
+    elif hdu.plane != "flags" and hasattr(products[0], "unit"):
+        factor = _plane_factor(definition, hdu, products[0])
+    if not hdu.split:
+        planes = planes[:1]
+    bits = None
+    if hdu.plane == "flags":
+        bits = flag_table(products[0].flag_bits, definition.flag_bits, planes)
+    stored = [
+        stored_plane(hdu, plane, getattr(item, "flags", None), factor, bits)
+        for plane, item in zip(planes, products, strict=False)
+    ]
+    return np.stack(stored) if hdu.split else stored[0]
 
 
 def _plane_factor(definition: DefinitionModel, hdu: HduModel, product: Any) -> float:
@@ -184,31 +171,3 @@ def _plane_factor(definition: DefinitionModel, hdu: HduModel, product: Any) -> f
     power = {"variance": 2.0, "inverse_variance": -2.0, "standard_deviation": 1.0}[hdu.form]
     factor = unit_factor(product.unit**power, hdu.unit)
     return float(np.power(factor, 1.0 / power))
-
-
-def _structure(hdu: HduModel, stored: Layout | None) -> fits.Header:
-    """Return the cards that follow from the data."""
-    header = fits.Header()
-    if hdu.name == "PRIMARY":
-        header["SIMPLE"] = (True, "conforms to the FITS standard")
-    else:
-        header["XTENSION"] = ("IMAGE", "image extension")
-    header["BITPIX"] = (8 if stored is None else stored.bitpix, "bits per value")
-    shape = () if stored is None else stored.shape
-    header["NAXIS"] = (len(shape), "number of axes")
-    for number, length in enumerate(reversed(shape), start=1):
-        header[f"NAXIS{number}"] = length
-    if hdu.name == "PRIMARY":
-        header["EXTEND"] = (True, "extensions may follow")
-    else:
-        header["PCOUNT"] = (0, "no parameters")
-        header["GCOUNT"] = (1, "one group")
-        header["EXTNAME"] = (hdu.name, "name of the extension")
-    if stored is not None and stored.zero is not None:
-        header["BSCALE"] = (1, "")
-        header["BZERO"] = (stored.zero, "unsigned integers")
-    return header
-
-
-def _bytes(header: fits.Header) -> bytes:
-    return str(header.tostring(sep="", endcard=True, padding=True)).encode("ascii")

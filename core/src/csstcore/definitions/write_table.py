@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from typing import Any, Final
 
 import numpy as np
 from astropy.io import fits
-from astropy.table import QTable
+from astropy.table import QTable, Table
 from astropy.units import Quantity
 from numpy.typing import NDArray
 
-from csstcore.definitions.fitsfile import BLOCK
 from csstcore.definitions.model import ColumnModel, HduModel
 from csstcore.definitions.units import parse_unit
 from csstcore.products.meta import Meta, plain_value
@@ -21,8 +18,8 @@ from csstcore.products.meta import Meta, plain_value
 _PART: Final = re.compile(r"(\w+)\[(\d+)\]")
 
 
-def table_bytes(hdu: HduModel, table: QTable, meta: Meta, cards: fits.Header) -> bytes:
-    """Return the complete unit: header with checksums, data and padding.
+def table_unit(hdu: HduModel, table: QTable, meta: Meta) -> fits.BinTableHDU:
+    """Return a table as a unit.
 
     Declared columns are written in the declared order; the table's other columns are left
     out. A unit that declares no columns takes all of the table.
@@ -35,34 +32,26 @@ def table_bytes(hdu: HduModel, table: QTable, meta: Meta, cards: fits.Header) ->
         The rows.
     meta
         Of the product.
-    cards
-        Keywords to add to the header.
 
     Raises
     ------
     ValueError
         If a required column is absent and has no fill, or a column is of another kind.
     """
-    columns: list[fits.Column] = []
-    comments: dict[str, str] = {}
+    columns: dict[str, NDArray[Any]] = {}
+    models: list[ColumnModel] = []
     for model in hdu.column or [_undeclared(table, name) for name in table.colnames]:
         values = _values(model, table, meta)
-        if values is None:
-            continue
-        for number, name in enumerate(model.names):
-            part = values if model.repeat is None else values[:, number]
-            columns.append(_column(model, name, part))
-            comments[name] = model.comment
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # units in forms of the documented files
-        unit = fits.BinTableHDU.from_columns(columns, nrows=len(table), name=hdu.name)
-        for index, name in enumerate(unit.columns.names, start=1):
-            if comments[name]:
-                unit.header.comments[f"TTYPE{index}"] = comments[name][:47]
-        unit.header.extend(cards, end=True)
-        stream = io.BytesIO()
-        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(stream, checksum=True)
-    return stream.getvalue()[BLOCK:]
+        if values is not None:
+            parts = [values] if model.repeat is None else list(values.T)
+            columns.update(zip(model.names, parts, strict=True))
+            models += [model] * len(parts)
+    unit = fits.BinTableHDU(Table(columns, copy=False), name=hdu.name)
+    for index, model in enumerate(models, start=1):
+        if model.unit:
+            unit.columns[index - 1].unit = model.unit
+        unit.header.comments[f"TTYPE{index}"] = model.comment[:47]
+    return unit
 
 
 def _undeclared(table: QTable, name: str) -> ColumnModel:
@@ -140,22 +129,3 @@ def _filled(model: ColumnModel, values: NDArray[Any], mask: Any) -> NDArray[Any]
     values = values.copy()
     values[unknown] = model.fill
     return values
-
-
-def _column(model: ColumnModel, name: str, values: NDArray[Any]) -> fits.Column:
-    letters = {"b1": "L", "u1": "B", "i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
-    offsets = {"u2": ("I", 32768), "u4": ("J", 2147483648)}
-    kind = values.dtype.str[1:]
-    count = int(np.prod(values.shape[1:], dtype=int))
-    if values.dtype.kind == "S":
-        return fits.Column(name, f"{max(1, values.dtype.itemsize)}A", model.unit, array=values)
-    letter, zero = offsets[kind] if kind in offsets else (letters[kind], None)
-    shape = f"({','.join(str(n) for n in reversed(values.shape[1:]))})" if values.ndim > 2 else None
-    return fits.Column(
-        name,
-        f"{count if count != 1 else ''}{letter}",
-        model.unit,
-        bzero=zero,
-        dim=shape,
-        array=values,
-    )
