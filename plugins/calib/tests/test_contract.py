@@ -97,6 +97,8 @@ def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
             {},
         ),
         "correct_cti": ((frame(20.0), READOUT, traps()), {}),
+        "assemble": ((raw, READOUT), {"subtract_level": True}),
+        "disassemble": ((frame(20.0, u.adu), READOUT), {"added_level_adu": 990.0}),
         "measure_cti": ((raw_frames(2e4, 3), raw_frames(0.0, 3), EDGES), {}),
         "subtract_dark": ((frame(20.0), reference(0.02, RATE)), {}),
         "estimate_variance": ((frame(20.0), READOUT), {}),

@@ -137,6 +137,16 @@ def csst_stages() -> list[Stage]:
             "Measure the non-linearity of every channel from flats of a constant lamp",
         ),
         Stage(
+            "assemble",
+            "csst_calib.stages.assemble:assemble",
+            "Assemble the active pixels of all channels of a raw frame",
+        ),
+        Stage(
+            "disassemble",
+            "csst_calib.stages.assemble:disassemble",
+            "Lay an assembled image out as a raw frame of 16 channels",
+        ),
+        Stage(
             "measure_cti",
             "csst_calib.stages.measure_cti:measure_cti",
             "Measure the traps of every channel by their trails in the overscan",
@@ -230,6 +240,16 @@ def csst_pipelines() -> list[Pipeline]:
             "Measure the non-linearity of a detector",
         ),
         Pipeline("make_cti", "pipelines/make_cti.toml", "Measure the charge traps of a detector"),
+        Pipeline(
+            "assemble",
+            "pipelines/assemble.toml",
+            "Assemble the channels of raw frames, without their overscan",
+        ),
+        Pipeline(
+            "disassemble",
+            "pipelines/disassemble.toml",
+            "Lay assembled images out as raw frames of 16 channels",
+        ),
     ]
 
 

@@ -10,6 +10,11 @@ def csst_definitions() -> list[Definition]:
     """Return the definitions of survey-camera files."""
     return [
         Definition("l0", "definitions/l0.toml", "Raw frame of one detector of the survey camera"),
+        Definition(
+            "assembled",
+            "definitions/assembled.toml",
+            "Active area of a raw frame, channels assembled",
+        ),
         Definition("l1_image", "definitions/l1_image.toml", "Calibrated image of one detector"),
         Definition("l1_weight", "definitions/l1_weight.toml", "Weights of a calibrated image"),
         Definition("l1_flags", "definitions/l1_flags.toml", "Flags of a calibrated image"),
