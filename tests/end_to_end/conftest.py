@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,8 +28,21 @@ def _sources(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def observatory(tmp_path_factory: pytest.TempPathFactory) -> Observatory:
-    """Simulate, make references, run ``mbi.l1``."""
-    site = Observatory(tmp_path_factory.mktemp("observatory"))
+    """Simulate, make references, run ``mbi.l1``; processes of pytest-xdist share the result."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    site, complete = Observatory(root / "observatory"), root / "observatory.complete"
+    with (root / "observatory.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            shutil.rmtree(site.folder, ignore_errors=True)
+            site.folder.mkdir()
+            _build(site)
+            complete.touch()
+    return site
+
+
+def _build(site: Observatory) -> None:
     plans = runpy.run_path(str(MAKE_PLANS))
     calibration, sky = plans["write_plans"](site.folder, plans["SMALL"], DETECTOR, SEED)
     sky.write_text(sky.read_text() + STARS)
@@ -47,7 +63,6 @@ def observatory(tmp_path_factory: pytest.TempPathFactory) -> Observatory:
         made = masters / "products" / f"calib.make_{name}" / str(DETECTOR)
         _add(site, f"calib.{name}", *made.glob("*.fits"))
     site.run_level1("-j", 2)
-    return site
 
 
 def _add(site: Observatory, kind: str, *files: Path) -> None:
