@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 
 from csst_calib.agreement import require_readout, require_unit
 from csst_calib.common_meta import common_meta
+from csst_calib.pair_statistics import Pair, pair_statistics, pairs_by_exposure
+from csst_calib.provenance import note_frames
+from csst_calib.ptc_fit import LEVEL_RATIO, LEVELS_FOR_SLOPE, SATURATED, can_slope
 from csst_calib.readout import Channel, Readout
 from csst_calib.stages.gain import GAIN_UNIT
-from csst_calib.tiles import spread_rows
 from csstcore.api import Image, Reference, Table, UnprocessableData, caveat, metric
-
-CLIP_SIGMA = 5.0
-LEVELS_FOR_SLOPE = 3
-LEVEL_RATIO = 2.0
-"""Ratio of the highest to the lowest level from which a slope can be told from a level."""
 
 
 def measure_gain(
@@ -30,11 +27,11 @@ def measure_gain(
 
     Half the variance of the difference of two frames is free of fixed pattern (Janesick
     2001, Scientific Charge-Coupled Devices, chapter 2). The read noise comes from pairs of
-    bias frames; for flats of mean m and variance v, ``(v - read_variance) / m = 1/g + q m``:
-    the slope q takes up the correlation of bright pixels (brighter-fatter) and is fitted
-    if there are three levels or more over a factor of two. Frames of a pair have the same
-    exposure time and follow each other. About a million pixels of a channel are used, from
-    evenly spread rows.
+    bias frames, about the mean of each row (see `measure_ptc`, which fits many levels). For
+    flats of mean m and variance v, ``(v - read_variance) / m = 1/g + q m``: the slope q
+    takes up the correlation of bright pixels (brighter-fatter) and is fitted if there are
+    three levels or more over a factor of two. Frames of a pair have the same exposure time
+    and follow each other; saturated ones are left out.
 
     Parameters
     ----------
@@ -60,7 +57,10 @@ def measure_gain(
     for image in (*flats, *biases):
         require_unit(image, u.adu)
         require_readout(image, readout)
-    flat_pairs, bias_pairs = _pairs(flats), _pairs(biases)
+    flat_pairs, bias_pairs = (
+        [pair for pairs in pairs_by_exposure(images).values() for pair in pairs]
+        for images in (flats, biases)
+    )
     if not flat_pairs or not bias_pairs:
         raise UnprocessableData(
             f"there are {len(flats)} flat and {len(biases)} bias frames; expected at least two "
@@ -78,6 +78,7 @@ def measure_gain(
         table[name] = u.Quantity(values, unit)
     metric("median_gain", float(np.median(table["gain"].value)))
     metric("median_read_noise", float(np.median(table["read_noise"].value)))
+    note_frames(flats, biases)
     if not sloped:
         caveat(
             f"the flats have fewer than {LEVELS_FOR_SLOPE} levels over a factor of "
@@ -86,35 +87,22 @@ def measure_gain(
     return Table(table, common_meta([image.meta for image in flats]))
 
 
-def _seconds(image: Image) -> float:
-    time = image.meta.exposure_time
-    return 0.0 if time is None else float(time.to_value(u.s))
-
-
-def _pairs(images: Sequence[Image]) -> list[tuple[Image, Image]]:
-    """Return disjoint pairs of equal exposure time, in the order given."""
-    waiting: dict[float, Image] = {}
-    pairs = []
-    for image in images:
-        key = round(_seconds(image), 6)
-        if key in waiting:
-            pairs.append((waiting.pop(key), image))
-        else:
-            waiting[key] = image
-    return pairs
-
-
 def _measure(
     channel: Channel,
-    flat_pairs: Sequence[tuple[Image, Image]],
-    bias_pairs: Sequence[tuple[Image, Image]],
+    flat_pairs: Sequence[Pair],
+    bias_pairs: Sequence[Pair],
 ) -> tuple[tuple[float, float, float, float], bool]:
     """Return gain, its error, read noise and its error (electron); whether a slope was fitted."""
-    dark = [_noise(*pair, channel, scaled=False) for pair in bias_pairs]
-    level = float(np.mean([mean for mean, _, _ in dark]))
-    read_variance = float(np.mean([variance for _, variance, _ in dark]))
-    read_error = read_variance * np.sqrt(2 / sum(pixels for _, _, pixels in dark))
-    points = np.array([_noise(*pair, channel, scaled=True) for pair in flat_pairs])
+    dark = [pair_statistics(pair, channel, lit=False) for pair in bias_pairs]
+    level = float(np.mean([each.mean for each in dark]))
+    read_variance = float(np.mean([each.variance for each in dark]))
+    row_variance = float(np.mean([each.row_variance for each in dark]))
+    read_error = read_variance * np.sqrt(2 / sum(each.pixels for each in dark))
+    found = [pair_statistics(pair, channel) for pair in flat_pairs]
+    lit = [each for each in found if each.saturated <= SATURATED]
+    if not lit:
+        raise UnprocessableData(f"channel {channel.index + 1}: every flat frame is saturated")
+    points = np.array([(each.mean, each.variance, each.pixels) for each in lit])
     mean, variance = points[:, 0] - level, points[:, 1]
     sigma = np.hypot(variance * np.sqrt(2 / points[:, 2]), read_error) / mean
     ratio = (variance - read_variance) / mean
@@ -124,37 +112,12 @@ def _measure(
             f"adu and variances {variance.round(1).tolist()} adu^2, the bias frames "
             f"{read_variance:.1f} adu^2; expected photon noise above the bias"
         )
-    sloped = len(mean) >= LEVELS_FOR_SLOPE and bool(mean.max() >= LEVEL_RATIO * mean.min())
+    sloped = can_slope(mean)
     inverse, error = _intercept(mean, ratio, sigma, sloped=sloped)
     gain = 1 / inverse
-    read_noise = gain * np.sqrt(read_variance)
+    read_noise = gain * np.sqrt(row_variance)
     relative = np.hypot(error / inverse, 0.5 * read_error / read_variance)
     return (gain, gain * error / inverse, read_noise, read_noise * relative), sloped
-
-
-def _noise(
-    first: Image, second: Image, channel: Channel, *, scaled: bool
-) -> tuple[float, float, int]:
-    """Return mean (adu), variance of one frame (adu^2) and number of pixels used.
-
-    `scaled` brings the second frame to the level of the first: the lamp may drift.
-    """
-    a, b = (spread_rows(image.data[channel.active]) for image in (first, second))
-    mean_a, mean_b = float(np.median(a)), float(np.median(b))
-    ratio = mean_a / mean_b if scaled and mean_b else 1.0
-    difference = (a - np.float32(ratio) * b).ravel()
-    kept = _clipped(difference)
-    variance = float(np.var(kept, dtype=np.float64)) / (1 + ratio**2)
-    # With the variance a + b m of each frame, this is the mean at which one frame has `variance`.
-    mean = (mean_a + ratio**2 * mean_b) / (1 + ratio**2) if scaled else (mean_a + mean_b) / 2
-    return mean, variance, kept.size
-
-
-def _clipped(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the values within 5 sigma of the median, sigma by the deviation's median."""
-    deviation = np.abs(values - np.median(values))
-    sigma = max(1.4826 * float(np.median(deviation)), 0.5)
-    return np.asarray(values[deviation <= CLIP_SIGMA * sigma])
 
 
 def _intercept(
