@@ -82,6 +82,30 @@ def test_an_optional_reference_may_be_written_both_ways() -> None:
     ]
 
 
+def test_an_input_changed_in_place_may_be_returned_under_its_own_name() -> None:
+    def measure(
+        image: InPlace[Image],
+    ) -> tuple[Annotated[Table, "sources"], Annotated[Image, "image"]]:
+        raise AssertionError
+
+    assert [item.name for item in inspect_stage(measure, "x.measure").outputs] == [
+        "sources",
+        "image",
+    ]
+
+
+def test_a_parameter_may_begin_with_model() -> None:
+    def fit(
+        image: Image, *, model_validate_pixel: int = 3, model_dump_pixel: int = 4
+    ) -> Annotated[Table, "sources"]:
+        raise AssertionError
+
+    assert set(inspect_stage(fit, "x.fit").parameters.model_fields) == {
+        "model_validate_pixel",
+        "model_dump_pixel",
+    }
+
+
 def test_parameters_are_validated_by_their_annotations() -> None:
     def detect(
         image: Image, *, method: Literal["a", "b"], radius_pixel: int = 3
@@ -212,9 +236,76 @@ def unresolvable(image: "Missing") -> Annotated[Image, "image"]:  # type: ignore
     raise AssertionError
 
 
+def marked_twice(bias: InPlace[Reference[Image]]) -> Image:
+    raise AssertionError
+
+
+def marked_twice_inside(image: Image, bias: Reference[InPlace[Image]]) -> Annotated[Image, "b"]:
+    raise AssertionError
+
+
+def change_lost(image: InPlace[Image]) -> Annotated[Table, "sources"]:
+    raise AssertionError
+
+
+def second_change_lost(image: InPlace[Image], mask: InPlace[Mask]) -> Annotated[Image, "image"]:
+    raise AssertionError
+
+
+def returns_empty_tuple(image: Image) -> tuple[()]:
+    raise AssertionError
+
+
+def returns_tuple_of_one(image: Image) -> tuple[Annotated[Table, "sources"]]:
+    raise AssertionError
+
+
+def returns_any_number(image: Image) -> tuple[Annotated[Table, "sources"], ...]:
+    raise AssertionError
+
+
+def generator(image: Image) -> Annotated[Image, "image"]:  # type: ignore[misc]
+    yield image
+
+
+async def async_generator(image: Image) -> Annotated[Image, "image"]:  # type: ignore[misc]
+    yield image
+
+
+def private_parameter(image: Image, *, _scale: float = 1.0) -> Annotated[Image, "copied"]:
+    raise AssertionError
+
+
+def model_config_parameter(
+    image: Image, *, model_config: float = 1.0
+) -> Annotated[Image, "copied"]:
+    raise AssertionError
+
+
+def shadowing_parameter(image: Image, *, copy: bool = True) -> Annotated[Image, "copied"]:
+    raise AssertionError
+
+
+def shadowing_schema(image: Image, *, schema: str = "x") -> Annotated[Image, "copied"]:
+    raise AssertionError
+
+
 @pytest.mark.parametrize(
     ("function", "told"),
     [
+        (marked_twice, "'bias' is marked Reference and InPlace; keep one"),
+        (marked_twice_inside, "keep one"),
+        (change_lost, 'or Annotated[Image, "image"], or take it without InPlace'),
+        (second_change_lost, "'mask' is InPlace but not returned"),
+        (returns_empty_tuple, "returns a tuple of 0"),
+        (returns_tuple_of_one, "returns a tuple of 1"),
+        (returns_any_number, "which is no product"),
+        (generator, "is a generator (it has a yield); write a plain function"),
+        (async_generator, "is a coroutine"),
+        (private_parameter, "'_scale': pydantic keeps names"),
+        (model_config_parameter, "give the parameter another name"),
+        (shadowing_parameter, "give the parameter another name"),
+        (shadowing_schema, "give the parameter another name"),
         (no_annotation, "'image' has no annotation; write its type"),
         (star, "name every parameter"),
         (double_star, "name every parameter"),

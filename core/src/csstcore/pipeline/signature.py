@@ -82,7 +82,7 @@ class _Annotation:
     optional: bool = False
     series: bool = False
     optional_elements: bool = False
-    marker: Marker | None = None
+    markers: tuple[Marker, ...] = ()
     label: str | None = None
 
 
@@ -101,9 +101,7 @@ def inspect_stage(function: Callable[..., Any], name: str) -> StageSignature:
     ConfigurationError
         If the signature breaks a rule; the message says how to mend it.
     """
-    if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
-        kind = "a coroutine" if inspect.iscoroutinefunction(function) else type(function).__name__
-        raise ConfigurationError(f"stage {name} is {kind}; write a plain function with def")
+    _require_function(function, name)
     hints = _type_hints(function, name)
     inputs: list[Input] = []
     references: list[ReferenceInput] = []
@@ -127,20 +125,36 @@ def inspect_stage(function: Callable[..., Any], name: str) -> StageSignature:
         elif annotation.type is np.random.Generator:
             generators.append(parameter.name)
         else:
-            _require_parameter(annotation, where)
+            _require_parameter(parameter.name, annotation, where)
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints[parameter.name], default)
     if len(generators) > 1:
         raise ConfigurationError(
             f"stage {name} asks for {len(generators)} random generators; one is enough"
         )
+    outputs = _outputs(hints, inputs, name)
+    _require_changes_returned(inputs, outputs, name)
     return StageSignature(
         tuple(inputs),
         tuple(references),
         _parameter_model(fields, name),
         generators[0] if generators else None,
-        _outputs(hints, inputs, name),
+        outputs,
     )
+
+
+def _require_function(function: Callable[..., Any], name: str) -> None:
+    kind = ""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        kind = "a coroutine"
+    elif inspect.isgeneratorfunction(function):
+        kind = "a generator (it has a yield)"
+    elif not inspect.isfunction(function):
+        kind = type(function).__name__
+    if kind:
+        raise ConfigurationError(
+            f"stage {name} is {kind}; write a plain function with def and return"
+        )
 
 
 def _type_hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
@@ -157,13 +171,13 @@ def _type_hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 
 def _take_apart(annotation: Any) -> _Annotation:
     """Strip ``Annotated``, ``| None`` and ``Sequence`` off an annotation."""
-    marker: Marker | None = None
+    markers: tuple[Marker, ...] = ()
     label: str | None = None
     optional = False
     while True:
         if get_origin(annotation) is Annotated:
             annotation, *extras = get_args(annotation)
-            marker = next((e for e in extras if isinstance(e, Marker)), marker)
+            markers += tuple(extra for extra in extras if isinstance(extra, Marker))
             label = next((e for e in extras if isinstance(e, str)), label)
             continue
         bare = _without_none(annotation)
@@ -174,8 +188,8 @@ def _take_apart(annotation: Any) -> _Annotation:
     if get_origin(annotation) is Sequence:
         element = get_args(annotation)[0]
         bare = _without_none(element)
-        return _Annotation(bare or element, optional, True, bare is not None, marker, label)
-    return _Annotation(annotation, optional, marker=marker, label=label)
+        return _Annotation(bare or element, optional, True, bare is not None, markers, label)
+    return _Annotation(annotation, optional, markers=markers, label=label)
 
 
 def _without_none(annotation: Any) -> Any | None:
@@ -213,11 +227,16 @@ def _positional(
             f"{where} has the default {parameter.default!r}; "
             "a product may only default to None, with type T | None"
         )
-    if annotation.marker is REFERENCE:
+    if len(annotation.markers) > 1:
+        shown = " and ".join(map(repr, annotation.markers))
+        raise ConfigurationError(
+            f"{where} is marked {shown}; keep one: a reference is shared and stays unchanged"
+        )
+    if REFERENCE in annotation.markers:
         if annotation.series:
             raise ConfigurationError(f"{where}: a reference is one product, not a Sequence")
         return ReferenceInput(parameter.name, annotation.type, annotation.optional)
-    in_place = annotation.marker is IN_PLACE
+    in_place = IN_PLACE in annotation.markers
     if in_place and annotation.series:
         raise ConfigurationError(
             f"{where}: a series is not changed in place; "
@@ -235,8 +254,13 @@ def _positional(
     )
 
 
-def _require_parameter(annotation: _Annotation, where: str) -> None:
-    if annotation.marker is not None or _is_product(annotation.type):
+def _require_parameter(name: str, annotation: _Annotation, where: str) -> None:
+    if name.startswith("_") or hasattr(BaseModel, name):
+        raise ConfigurationError(
+            f"{where}: pydantic keeps names that begin with an underscore and those of its "
+            "models (copy, json, schema ...); give the parameter another name"
+        )
+    if annotation.markers or _is_product(annotation.type):
         raise ConfigurationError(f"{where} is a product or a reference; put it before the bare *")
 
 
@@ -245,7 +269,10 @@ def _parameter_model(fields: dict[str, Any], name: str) -> type[BaseModel]:
         return create_model(
             f"parameters of {name}",
             __config__=ConfigDict(
-                extra="forbid", validate_default=True, arbitrary_types_allowed=False
+                extra="forbid",
+                validate_default=True,
+                arbitrary_types_allowed=False,
+                protected_namespaces=(),
             ),
             **fields,
         )
@@ -263,6 +290,11 @@ def _outputs(hints: dict[str, Any], inputs: list[Input], name: str) -> tuple[Out
         )
     returned = hints["return"]
     elements = get_args(returned) if get_origin(returned) is tuple else (returned,)
+    if get_origin(returned) is tuple and len(elements) < 2:
+        raise ConfigurationError(
+            f"stage {name} returns a tuple of {len(elements)}; "
+            'a single product is returned as it is: -> Annotated[Image, "image"]'
+        )
     outputs = tuple(_output(_take_apart(element), inputs, name) for element in elements)
     names = [output.name for output in outputs]
     for twice in {output for output in names if names.count(output) > 1}:
@@ -302,3 +334,16 @@ def _output(annotation: _Annotation, inputs: list[Input], name: str) -> Output:
             f"{in_place[0].name!r} is {_shown(in_place[0].type)}; they must be the same"
         )
     return Output(in_place[0].name, annotation.type, replaces=True)
+
+
+def _require_changes_returned(inputs: list[Input], outputs: tuple[Output, ...], name: str) -> None:
+    """Refuse a change in place that nobody would see: the run keeps what is returned."""
+    returned = {output.name for output in outputs}
+    for item in inputs:
+        if item.in_place and item.name not in returned:
+            shown = _shown(item.type)
+            raise ConfigurationError(
+                f"stage {name}: {item.name!r} is InPlace but not returned, so its change would "
+                f'be lost; return it too, as {shown} or Annotated[{shown}, "{item.name}"], '
+                "or take it without InPlace"
+            )
