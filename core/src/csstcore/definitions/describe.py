@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from csstcore.definitions.model import (
+    CheckModel,
     ColumnModel,
     DefinitionModel,
+    FlagModel,
     HduModel,
     KeywordModel,
     MetaRule,
@@ -31,42 +33,20 @@ def describe_definition(definition: DefinitionModel) -> str:
 
 
 def _tables(definition: DefinitionModel) -> Iterator[tuple[str, list[Sequence[str]]]]:
-    if definition.file is not None:
-        yield (
-            f"File name  {definition.file.name}",
-            [
-                *((f"also {name}",) for name in definition.file.accept),
-                *(
-                    (name, field.pattern, _origin(field.source, field.value))
-                    for name, field in definition.file.fields.items()
-                ),
-            ],
-        )
+    file = definition.file
+    if file is not None:
+        names = [(f"also {name}",) for name in file.accept]
+        fields = [(k, v.pattern, _origin(v.source, v.value)) for k, v in file.fields.items()]
+        yield f"File name  {file.name}", [*names, *fields]
     yield "Recognised by", [(k, " or ".join(map(str, v))) for k, v in definition.identify.items()]
     yield "Core fields", [(k, " or ".join(map(_rule, v))) for k, v in definition.meta.items()]
     yield "Grouping keys", [(k, " or ".join(map(_rule, v))) for k, v in definition.keys.items()]
     for hdu in definition.hdu:
-        yield (
-            _hdu_title(hdu),
-            [
-                *(_keyword(name, model) for name, model in hdu.keywords.items()),
-                *(_column(model) for model in hdu.column),
-            ],
-        )
-    yield (
-        "Flags",
-        [
-            (str(flag.value), name, flag.comment, _mark(flag.proposed))
-            for name, flag in definition.flags.items()
-        ],
-    )
-    yield (
-        "Checks",
-        [
-            (check.id, check.use, check.when, _limits(check.minimum, check.maximum), check.comment)
-            for check in definition.check
-        ],
-    )
+        keywords = [_keyword(name, model) for name, model in hdu.keywords.items()]
+        yield _hdu_title(hdu), [*keywords, *map(_column, hdu.column)]
+    flags = definition.flags.items()
+    yield "Flags", [(str(flag.value), name, *_end(flag)) for name, flag in flags]
+    yield "Checks", [(c.id, c.use, c.when, _limits(c), c.comment) for c in definition.check]
     yield "Figures", [(figure.use,) for figure in definition.figure]
 
 
@@ -77,18 +57,10 @@ def _hdu_title(hdu: HduModel) -> str:
     if hdu.plane:
         form = "" if hdu.form == "variance" else f" as {hdu.form.replace('_', ' ')}"
         parts.append(f"holds {hdu.plane}{form}")
-    parts += [part for part in (hdu.dtype, hdu.unit and f"[{hdu.unit}]") if part]
-    if hdu.shape:
-        parts.append(" x ".join(map(str, hdu.shape)))
-    parts += [
-        text
-        for given, text in (
-            (hdu.wcs, "with WCS"),
-            (hdu.split, "one product per frame"),
-            (not hdu.required, "optional"),
-        )
-        if given
-    ]
+    shape = hdu.shape and " x ".join(map(str, hdu.shape))
+    parts += [part for part in (hdu.dtype, hdu.unit and f"[{hdu.unit}]", shape) if part]
+    marks = {"with WCS": hdu.wcs, "one product per frame": hdu.split, "optional": not hdu.required}
+    parts += [text for text, given in marks.items() if given]
     return "  ".join(parts)
 
 
@@ -96,8 +68,7 @@ def _keyword(name: str, model: KeywordModel) -> Sequence[str]:
     if model.count is not None:
         last = model.first + model.count - 1
         name = f"{name.format(model.first, n=model.first)}..{name.format(last, n=last)}"
-    allowed = [model.pattern or "", ", ".join(map(str, model.choices))]
-    allowed.append(_limits(model.minimum, model.maximum))
+    allowed = [model.pattern or "", ", ".join(map(str, model.choices)), _limits(model)]
     return (
         name,
         model.type + (f" [{model.unit}]" if model.unit else ""),
@@ -105,23 +76,24 @@ def _keyword(name: str, model: KeywordModel) -> Sequence[str]:
         _origin(model.source, model.value),
         " ".join(part for part in allowed if part),
         f"also {', '.join(model.synonyms)}" if model.synonyms else "",
-        _mark(model.proposed),
-        model.comment,
+        *_end(model),
     )
 
 
 def _column(model: ColumnModel) -> Sequence[str]:
-    name = model.name if model.repeat is None else f"{model.names[0]}..{model.repeat}"
     return (
-        name,
+        model.name if model.repeat is None else f"{model.names[0]}..{model.repeat}",
         model.dtype + (f" [{model.unit}]" if model.unit else ""),
         "required" if model.required else "",
         f"from {model.product_name}",
         "" if model.fill is None else f"fill {model.fill}",
         f"also {', '.join(model.synonyms)}" if model.synonyms else "",
-        _mark(model.proposed),
-        model.comment,
+        *_end(model),
     )
+
+
+def _end(model: KeywordModel | ColumnModel | FlagModel) -> tuple[str, str]:
+    return "proposed" if model.proposed else "", model.comment
 
 
 def _origin(source: tuple[str, ...], value: object) -> str:
@@ -141,15 +113,9 @@ def _rule(rule: MetaRule) -> str:
     return rule.function if rule.function is not None else f"= {rule.value}"
 
 
-def _limits(minimum: float | None, maximum: float | None) -> str:
-    if minimum is None and maximum is None:
-        return ""
-    low = "" if minimum is None else f"{minimum:g}"
-    return f"{low}..{'' if maximum is None else f'{maximum:g}'}"
-
-
-def _mark(proposed: bool) -> str:
-    return "proposed" if proposed else ""
+def _limits(model: KeywordModel | CheckModel) -> str:
+    low, high = ("" if x is None else f"{x:g}" for x in (model.minimum, model.maximum))
+    return f"{low}..{high}" if low or high else ""
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
