@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
@@ -66,7 +67,7 @@ class Choice:
         return ", ".join(part.path.name for part in self.files)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A rule in force, where it stands, and the file it names."""
 
@@ -84,12 +85,12 @@ class Entry:
     def __str__(self) -> str:
         return f"rule {self.number} of {self.rules} ({self.rule.file})"
 
-    @property
+    @cached_property
     def start(self) -> float:
         """Start of validity in microseconds since 1970; minus infinity if always."""
         return _ALWAYS if self.rule.useafter is None else instant(self.rule.useafter)
 
-    @property
+    @cached_property
     def choice(self) -> Choice:
         """The file as a choice of this rule."""
         return Choice(
@@ -119,8 +120,8 @@ class RuleSet:
             raise ConfigurationError(f"{files}: nearest and partition must be the same in all")
         ((self.nearest, self.partition),) = ways
         self._starts = [entry.start for entry in self.entries]
-        self._accepting: dict[str, dict[object, int]] = {}
-        self._indifferent: dict[str, int] = {}
+        accepting: dict[str, dict[object, int]] = {}
+        indifferent: dict[str, int] = {}
         self._ranges: list[list[tuple[str, Range]]] = []
         for index, entry in enumerate(self.entries):
             self._ranges.append([])
@@ -128,11 +129,14 @@ class RuleSet:
                 if isinstance(condition, Range):
                     self._ranges[index].append((field, condition))
                     continue
-                accepting = self._accepting.setdefault(field, {})
-                self._indifferent[field] = self._indifferent.get(field, -1) & ~(1 << index)
-                for value in condition:
-                    key = _comparable(value)
-                    accepting[key] = accepting.get(key, 0) | 1 << index
+                values = accepting.setdefault(field, {})
+                indifferent[field] = indifferent.get(field, -1) & ~(1 << index)
+                for key in map(_comparable, condition):
+                    values[key] = values.get(key, 0) | 1 << index
+        self._fields = [
+            (field, {key: bits | rest for key, bits in accepting[field].items()}.get, rest)
+            for field, rest in indifferent.items()
+        ]
 
     def best(self, observation: Observation) -> list[Entry]:
         """Return the matching rules of the best `useafter`: one, several if ambiguous, none."""
@@ -142,17 +146,16 @@ class RuleSet:
         else:
             valid = bisect_right(self._starts, _ALWAYS if time is None else time)
         matching = (1 << valid) - 1
-        for field, accepting in self._accepting.items():
-            matching &= accepting.get(observation[field], 0) | self._indifferent[field]
+        for field, accepting, indifferent in self._fields:
+            matching &= accepting(observation[field], indifferent)
         best: list[Entry] = []
-        earliest = 0
         while matching:
             index = matching.bit_length() - 1
-            if index < earliest:
+            if best and self._starts[index] != best[0].start and not self.nearest:
                 break
-            if all(accepts(limits, observation[field]) for field, limits in self._ranges[index]):
+            ranges = self._ranges[index]
+            if not ranges or all(accepts(limits, observation[field]) for field, limits in ranges):
                 best.append(self.entries[index])
-                earliest = 0 if self.nearest else bisect_left(self._starts, self._starts[index])
             matching ^= 1 << index
         if self.nearest and best:
             least = min(abs(entry.start - time) for entry in best)
@@ -196,31 +199,40 @@ def choose(reference_type: str, tiers: Sequence[RuleSet], meta: Meta | Observati
     observation = meta if isinstance(meta, Observation) else Observation(meta)
     seen = observation
     for rules in tiers:
-        chosen: dict[Path, Choice] = {}
-        missing: list[Observation] = []
-        for view in rules.views(observation):
-            best = rules.best(view)
-            if len(best) > 1:
-                alike = "as near in time" if rules.nearest else "with the same useafter"
-                raise ReferenceFileError(
-                    f"{reference_type}: ambiguous for {_described(tiers, view)}: "
-                    f"{' and '.join(map(str, best))} match {alike}"
-                )
-            if best:
-                chosen[best[0].path] = best[0].choice
-            else:
-                missing.append(view)
+        if rules.partition is None:
+            entry = _only(reference_type, tiers, rules, observation)
+            if entry is not None:
+                return entry.choice
+            continue
+        found = {
+            view: _only(reference_type, tiers, rules, view) for view in rules.views(observation)
+        }
+        missing = [view for view, entry in found.items() if entry is None]
+        chosen = {entry.path: entry.choice for entry in found.values() if entry is not None}
         if chosen and missing:
             cells = ", ".join(str(view[CELL]) for view in missing)
             raise ReferenceFileError(
                 f"{reference_type}: no rule for cell {cells}, which "
                 f"{_described(tiers, observation)} touches"
             )
-        if rules.partition is not None:
-            seen = next(iter(missing), seen)
         if chosen:
             return Choice.of_parts(list(chosen.values()))
+        seen = next(iter(missing), seen)
     raise NoReferenceError(_no_match(reference_type, tiers, seen))
+
+
+def _only(
+    reference_type: str, tiers: Sequence[RuleSet], rules: RuleSet, observation: Observation
+) -> Entry | None:
+    """Return the one best rule, None if none matches."""
+    best = rules.best(observation)
+    if len(best) > 1:
+        alike = "as near in time" if rules.nearest else "with the same useafter"
+        raise ReferenceFileError(
+            f"{reference_type}: ambiguous for {_described(tiers, observation)}: "
+            f"{' and '.join(map(str, best))} match {alike}"
+        )
+    return best[0] if best else None
 
 
 def failures(entry: Entry, observation: Observation) -> list[str]:

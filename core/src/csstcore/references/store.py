@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -107,7 +108,9 @@ class ReferenceStore:
             if self.folder is not None:
                 raise
             raise NoReferenceError(f"{error}; {_NO_STORE}") from None
-        return Choice.of_parts([self._present(part) for part in choice.files])
+        if not choice.parts:
+            return self._present(choice)
+        return Choice.of_parts([self._present(part) for part in choice.parts])
 
     def list(self, reference_type: str | None = None) -> tuple[Entry, ...]:
         """Return the rules in force, by type; of all types if none is named."""
@@ -212,12 +215,9 @@ class ReferenceStore:
         """Return the choice of a file that is on this machine, with its checksum."""
         if not choice.sha256:
             return replace(choice, sha256=file_sha256(choice.path))
-        fetched = choice.path.is_file() or (
-            self._library is not None
-            and choice.stored
-            and self._library.fetch(choice.stored) is not None
-        )
-        if not fetched:
+        if os.path.isfile(choice.path):
+            return choice
+        if self._library is None or not choice.stored or not self._library.fetch(choice.stored):
             raise ReferenceFileError(
                 f"{choice.type}: {choice.path} is missing; rule {choice.rule} of {choice.rules} "
                 "names it"
