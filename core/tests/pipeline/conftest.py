@@ -62,6 +62,10 @@ product = "Image"
 obs_id = "OBSID"
 detector = "DETECTOR"
 file_type = "FILETYPE"
+exposure_time = "EXPTIME"
+[keys]
+mode = "MODE"
+bricks = { function = "demo_stages:bricks" }
 [[hdu]]
 name = "PRIMARY"
 plane = "data"
@@ -69,6 +73,8 @@ plane = "data"
 OBSID = { type = "str", required = true }
 DETECTOR = { type = "int", required = true }
 FILETYPE = { type = "str" }
+EXPTIME = { type = "float", unit = "s" }
+MODE = { type = "bool" }
 """
 CATALOG = """
 [definition]

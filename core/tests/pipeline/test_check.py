@@ -164,6 +164,11 @@ def test_describe_shows_wires_values_and_origins(check: Check) -> None:
         ('"detector"]', '"detecto"]', "no key 'detecto' (did you mean 'detector'?)"),
         ('"demo.raw" }', '"demo.raw", where = { filetype = "X" } }', "did you mean 'file_type'"),
         ('"demo.raw" }', '"demo.raw", by = ["brik"] }', "'brik', which is neither in group_by nor"),
+        ('"demo.raw" }', '"demo.raw", where = { obs_id = { minimum = 1 } } }', "it is a text"),
+        ('"demo.raw" }', '"demo.raw", where = { obs_id = 3 } }', "3 never equals a text"),
+        ('"demo.raw" }', '"demo.raw", where = { detector = ["6", 7] } }', "'6' never equals a nu"),
+        ('"demo.raw" }', '"demo.raw", where = { exposure_time = true } }', "True never equals a"),
+        ('"demo.raw" }', '"demo.raw", where = { mode = 1 } }', "1 never equals a bool"),
         ('csst-demo = ">=0"', 'csst-demo = ">=9"', "requires csst-demo >=9; installed is 0.1.0"),
         ('csst-demo = ">=0"', 'csst-demo = "nine"', "'nine' is no version range"),
         ('csst-demo = ">=0"', "", "uses stages of csst-demo; name it in [requires]"),
@@ -173,6 +178,58 @@ def test_describe_shows_wires_values_and_origins(check: Check) -> None:
 def test_every_problem_is_named(check: Check, old: str, new: str, told: str) -> None:
     assert GOOD.count(old) >= 1
     assert told in problems(check, GOOD.replace(old, new, 1))
+
+
+def test_conditions_that_can_be_met_are_accepted(check: Check) -> None:
+    where = 'obs_id = ["1", "2"], detector = { minimum = 6 }, exposure_time = 150, mode = true'
+    raw = f'image = {{ definition = "demo.raw", where = {{ {where}, bricks = "any" }} }}'
+    plan = check(GOOD.replace('image = { definition = "demo.raw" }', raw))
+    assert plan.inputs[0].model.where["obs_id"] == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    ("input_", "told"),
+    [
+        ("where = { detector = [[6]] }", "inputs.image.where.detector.0: expected text, a number"),
+        ("where = { detector = 2028-01-01 }", "inputs.image.where.detector: expected text, a"),
+        ("where = { detector = { minimun = 6 } }", "unknown key (did you mean 'minimum'?)"),
+        ("where = { detector = { minimum = 6, maximum = 3 } }", "minimum is larger than maximum"),
+        ("where = { detector = {} }", "needs minimum, maximum or both"),
+        ("where = { detector = [] }", "inputs.image.where.detector: the list is empty"),
+        ('by = ["obs_id", "obs_id"]', "inputs.image.by: 'obs_id' is named twice"),
+    ],
+)
+def test_one_wrong_value_of_an_input_makes_one_line(check: Check, input_: str, told: str) -> None:
+    with pytest.raises(Problems) as raised:
+        check(GOOD.replace('definition = "demo.raw"', f'definition = "demo.raw", {input_}'))
+    (line,) = raised.value.problems
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"detector"]', '"obs_id"]', "pipeline.group_by: 'obs_id' is named twice"),
+        ('s = "demo.catalog"', 's = ["demo.catalog", "demo.catalog"]', "outputs.sources: 'demo."),
+        ('s = "demo.catalog"', "s = []", "outputs.sources: the list is empty"),
+        ('s = "demo.catalog"', 's = ["catalog"]', "outputs.sources.0: String"),
+        ('s = "demo.catalog"', 's = ["demo.catalog", "catalog"]', "outputs.sources.1: String"),
+        ('s = "demo.catalog"', "s = { a = 1 }", "outputs.sources: Input should be a valid str"),
+        ('n = "demo.raw"', 'n = ["demo.raw", "demo.raw"]', "inputs.image.definition: 'demo.raw'"),
+    ],
+)
+def test_a_wrong_list_of_names_makes_one_line(check: Check, old: str, new: str, told: str) -> None:
+    with pytest.raises(Problems) as raised:
+        check(GOOD.replace(old, new, 1))
+    (line,) = raised.value.problems
+    assert told in line
+
+
+def test_a_stage_is_called_a_stage_once(check: Check) -> None:
+    report = problems(check, GOOD.replace('"demo.solve"', '"demo.broken"'))
+    assert "stage broken: demo.broken, parameter 'scale'" in report
+    report = problems(check, GOOD.replace('"demo.solve"', '"demo.nothing"'))
+    assert "stage nothing: no stage is called 'demo.nothing'" in report
 
 
 def test_all_problems_come_in_one_report(check: Check) -> None:

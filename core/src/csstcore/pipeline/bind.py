@@ -58,7 +58,7 @@ def bind_step(
         function = load(declared.declaration.target)
         signature = inspect_stage(function, declared.full_name)
     except CsstError as error:
-        problems.append(f"stage {stage.step}: {error}")
+        problems.append(stage_problem(stage.step, error))
         return None
     where = f"stage {stage.step}"
     _check_names(stage, signature, problems)
@@ -87,6 +87,11 @@ def bind_step(
         mapped=mapped,
         live_after=frozenset(),
     )
+
+
+def stage_problem(step: str, error: CsstError) -> str:
+    """Return a line for an error that may itself begin with ``stage NAME``."""
+    return f"stage {step}: {str(error).removeprefix('stage ')}"
 
 
 def _check_names(stage: StageModel, signature: StageSignature, problems: list[str]) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 from csstcore.definitions.catalog import Definitions
 from csstcore.definitions.products import product_type
 from csstcore.errors import CsstError, Problems, nearest
-from csstcore.pipeline.bind import Slot, bind_step
+from csstcore.pipeline.bind import Slot, bind_step, stage_problem
 from csstcore.pipeline.find import find_pipeline
 from csstcore.pipeline.model import InputModel, PipelineModel, load_pipeline
 from csstcore.pipeline.parameters import check_setting_names
 from csstcore.pipeline.plan import Plan, PlanInput, PlanOutput, Step
 from csstcore.pipeline.requirements import check_requirements
+from csstcore.pipeline.where import impossible_conditions
 from csstcore.plugin import Stage
 from csstcore.plugins.registry import Registry
 from csstcore.products.meta import META_FIELDS
@@ -134,6 +135,8 @@ def _check_keys(check: _Check, name: str, item: InputModel) -> None:
             known = check.keys(definition)
         except CsstError:
             return
+        impossible = impossible_conditions(item, check.definitions.get(definition))
+        check.problems += [f"input {name}: {definition}: {line}" for line in impossible]
         for key in sorted(wanted - known):
             check.problems.append(
                 f"input {name}: {definition} has no key {key!r}{nearest(key, known)}; "
@@ -160,7 +163,7 @@ def _steps(check: _Check, inputs: list[PlanInput]) -> tuple[list[Step], dict[str
         try:
             declared = stages.get(stage.use) or check.registry.get(Stage, stage.use)
         except CsstError as error:
-            check.problems.append(f"stage {stage.step}: {error}")
+            check.problems.append(stage_problem(stage.step, error))
             continue
         later = [item.step for item in check.model.stage[position:]]
         step = bind_step(

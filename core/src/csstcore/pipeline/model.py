@@ -6,13 +6,61 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from csstcore.errors import ConfigurationError, Problems, nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 FullName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$")]
-Scalar = str | int | float | bool
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is named twice")
+    return names
+
+
+def _not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("the list is empty")
+    return values
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, (str, int, float, bool)):
+        raise ValueError("expected text, a number, true or false")
+    return value
+
+
+def _form(value: Any) -> str:
+    """Return the tag of what TOML gave, so that only its own form is judged."""
+    if isinstance(value, (list, tuple)):
+        return "<list>"
+    return "<table>" if isinstance(value, (dict, Range)) else "<value>"
+
+
+Scalar = Annotated[str | int | float | bool, BeforeValidator(_scalar)]
+Names = Annotated[tuple[Name, ...], AfterValidator(_distinct)]
+FullNames = Annotated[
+    Annotated[FullName, Tag("<value>")]
+    | Annotated[FullName, Tag("<table>")]
+    | Annotated[
+        tuple[FullName, ...], AfterValidator(_not_empty), AfterValidator(_distinct), Tag("<list>")
+    ],
+    Discriminator(_form),
+]
+"""One full name or several different ones."""
 
 
 class Strict(BaseModel):
@@ -27,24 +75,41 @@ class Range(Strict):
     minimum: float | None = None
     maximum: float | None = None
 
+    @model_validator(mode="after")
+    def _limits_something(self) -> Range:
+        if self.minimum is None and self.maximum is None:
+            raise ValueError("needs minimum, maximum or both")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("minimum is larger than maximum")
+        return self
+
+
+Condition = Annotated[
+    Annotated[Scalar, Tag("<value>")]
+    | Annotated[tuple[Scalar, ...], AfterValidator(_not_empty), Tag("<list>")]
+    | Annotated[Range, Tag("<table>")],
+    Discriminator(_form),
+]
+"""What a key must be: a value, one of several, or within limits."""
+
 
 class PipelineHeader(Strict):
     """``[pipeline]``."""
 
     name: Name
     summary: str
-    group_by: tuple[Name, ...] = ()
+    group_by: Names = ()
     aliases: tuple[str, ...] = ()
 
 
 class InputModel(Strict):
     """One input of ``[inputs]``."""
 
-    definition: FullName | Annotated[tuple[FullName, ...], Field(min_length=1)]
-    where: dict[Name, Scalar | tuple[Scalar, ...] | Range] = Field(default_factory=dict)
+    definition: FullNames
+    where: dict[Name, Condition] = Field(default_factory=dict)
     many: bool = False
     minimum: int | None = Field(default=None, ge=1)
-    by: tuple[Name, ...] | None = None
+    by: Names | None = None
     optional: bool = False
 
     @model_validator(mode="after")
@@ -83,9 +148,7 @@ class PipelineModel(Strict):
     requires: dict[str, str] = Field(default_factory=dict)
     inputs: dict[Name, InputModel] = Field(min_length=1)
     stage: tuple[StageModel, ...] = Field(min_length=1)
-    outputs: dict[Name, FullName | Annotated[tuple[FullName, ...], Field(min_length=1)]] = Field(
-        min_length=1
-    )
+    outputs: dict[Name, FullNames] = Field(min_length=1)
 
 
 def load_pipeline(path: Path) -> tuple[PipelineModel, str]:
@@ -126,7 +189,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 def _problem(error: Any, content: dict[str, Any]) -> str:
     """One validation error as a line that names table and key."""
-    location = [part for part in error["loc"] if isinstance(part, (str, int))]
+    location = [part for part in error["loc"] if part not in ("<value>", "<list>", "<table>")]
     table = str(location[0]) if location else ""
     shown = ".".join(str(part) for part in location)
     if table == "stage" and len(location) > 1 and isinstance(location[1], int):
@@ -137,6 +200,8 @@ def _problem(error: Any, content: dict[str, Any]) -> str:
         shown = f"stage {location[1] + 1}" + (f" ({use})" if use else "") + f", {rest}"
     if error["type"] == "extra_forbidden":
         model = _MODELS.get(table if len(location) > 1 else "", PipelineModel)
+        if location[2:3] == ["where"]:
+            model = Range
         valid = [field.alias or name for name, field in model.model_fields.items()]
         return f"{shown}: unknown key{nearest(str(location[-1]), valid)}"
     if error["type"] == "missing":
