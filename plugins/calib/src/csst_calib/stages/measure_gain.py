@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from csst_calib.agreement import require_readout, require_unit
 from csst_calib.common_meta import common_meta
-from csst_calib.pair_statistics import Pair, pair_statistics, pairs_by_exposure
+from csst_calib.pair_statistics import PairStatistics, pair_statistics, pairs_by_exposure
 from csst_calib.provenance import note_frames
 from csst_calib.ptc_fit import LEVEL_RATIO, LEVELS_FOR_SLOPE, SATURATED, can_slope
-from csst_calib.readout import Channel, Readout
+from csst_calib.readout import Readout
 from csst_calib.stages.gain import GAIN_UNIT
 from csstcore.api import Image, Reference, Table, UnprocessableData, caveat, metric
 
@@ -66,7 +66,17 @@ def measure_gain(
             f"there are {len(flats)} flat and {len(biases)} bias frames; expected at least two "
             "of one exposure time of each"
         )
-    measured = [_measure(channel, flat_pairs, bias_pairs) for channel in readout]
+    # Pairs outside, channels inside: every frame is read from disk once.
+    lit = [[pair_statistics(pair, channel) for channel in readout] for pair in flat_pairs]
+    dark = [
+        [pair_statistics(pair, channel, lit=False) for channel in readout] for pair in bias_pairs
+    ]
+    measured = [
+        _measure(number, *flats_and_biases)
+        for number, flats_and_biases in enumerate(
+            zip(zip(*lit, strict=True), zip(*dark, strict=True), strict=True), 1
+        )
+    ]
     rows = [row for row, _ in measured]
     sloped = all(slope for _, slope in measured)
     table = QTable()
@@ -88,27 +98,23 @@ def measure_gain(
 
 
 def _measure(
-    channel: Channel,
-    flat_pairs: Sequence[Pair],
-    bias_pairs: Sequence[Pair],
+    number: int, flats: Sequence[PairStatistics], dark: Sequence[PairStatistics]
 ) -> tuple[tuple[float, float, float, float], bool]:
     """Return gain, its error, read noise and its error (electron); whether a slope was fitted."""
-    dark = [pair_statistics(pair, channel, lit=False) for pair in bias_pairs]
     level = float(np.mean([each.mean for each in dark]))
     read_variance = float(np.mean([each.variance for each in dark]))
     row_variance = float(np.mean([each.row_variance for each in dark]))
     read_error = read_variance * np.sqrt(2 / sum(each.pixels for each in dark))
-    found = [pair_statistics(pair, channel) for pair in flat_pairs]
-    lit = [each for each in found if each.saturated <= SATURATED]
+    lit = [each for each in flats if each.saturated <= SATURATED]
     if not lit:
-        raise UnprocessableData(f"channel {channel.index + 1}: every flat frame is saturated")
+        raise UnprocessableData(f"channel {number}: every flat frame is saturated")
     points = np.array([(each.mean, each.variance, each.pixels) for each in lit])
     mean, variance = points[:, 0] - level, points[:, 1]
     sigma = np.hypot(variance * np.sqrt(2 / points[:, 2]), read_error) / mean
     ratio = (variance - read_variance) / mean
     if not (np.all(mean > 0) and np.all(ratio > 0)):
         raise UnprocessableData(
-            f"channel {channel.index + 1}: the flat frames have levels {mean.round(1).tolist()} "
+            f"channel {number}: the flat frames have levels {mean.round(1).tolist()} "
             f"adu and variances {variance.round(1).tolist()} adu^2, the bias frames "
             f"{read_variance:.1f} adu^2; expected photon noise above the bias"
         )

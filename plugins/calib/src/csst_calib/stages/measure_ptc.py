@@ -13,7 +13,7 @@ from pydantic import Field
 
 from csst_calib.agreement import require_readout, require_unit
 from csst_calib.common_meta import common_meta
-from csst_calib.pair_statistics import Pair, PairStatistics, pair_statistics, pairs_by_exposure
+from csst_calib.pair_statistics import PairStatistics, pair_statistics, pairs_by_exposure
 from csst_calib.provenance import note_frames
 from csst_calib.ptc import Ptc
 from csst_calib.ptc_fit import (
@@ -25,7 +25,7 @@ from csst_calib.ptc_fit import (
     fit_curve,
     turn_off,
 )
-from csst_calib.readout import Channel, Readout
+from csst_calib.readout import Readout
 from csst_calib.stages.gain import GAIN_UNIT
 from csstcore.api import Image, Reference, Table, UnprocessableData, caveat, metric
 
@@ -92,8 +92,26 @@ def measure_ptc(
             f"there are {len(flats)} flat and {len(biases)} bias frames; expected at least two "
             "of one exposure time of each"
         )
-    dark = [pair for pairs in bias_pairs.values() for pair in pairs]
-    measured = [_measure(channel, flat_pairs, dark, max_lag) for channel in readout]
+    # Pairs outside, channels inside: every frame is read from disk once.
+    lit = [
+        (seconds, [pair_statistics(pair, channel, max_lag=max_lag) for channel in readout])
+        for seconds, pairs in flat_pairs.items()
+        for pair in pairs
+    ]
+    dark = [
+        [pair_statistics(pair, channel, lit=False) for channel in readout]
+        for pairs in bias_pairs.values()
+        for pair in pairs
+    ]
+    measured = [
+        _measure(
+            index + 1,
+            [(seconds, channels[index]) for seconds, channels in lit],
+            [channels[index] for channels in dark],
+            max_lag,
+        )
+        for index in range(readout.channels)
+    ]
     levels = QTable(
         {name: np.concatenate([m[0][name] for m in measured]) for name in measured[0][0]}
     )
@@ -129,16 +147,17 @@ Columns = dict[str, NDArray[Any]]
 
 
 def _measure(
-    channel: Channel, flat_pairs: dict[float, list[Pair]], dark_pairs: Sequence[Pair], max_lag: int
+    number: int,
+    lit: Sequence[tuple[float, PairStatistics]],
+    dark: Sequence[PairStatistics],
+    max_lag: int,
 ) -> tuple[Columns, Columns, Columns]:
     """Return the columns of the levels, of the fit and of the gain of one channel."""
-    dark = [pair_statistics(pair, channel, lit=False) for pair in dark_pairs]
     dark_pixels = sum(each.pixels for each in dark)
     zero = float(np.mean([each.mean for each in dark]))
     dark_variance = float(np.mean([each.variance for each in dark]))
     row_variance = float(np.mean([each.row_variance for each in dark]))
-    number = channel.index + 1
-    level = _levels(channel, flat_pairs, max_lag, zero)
+    level = _levels(lit, zero)
     mean, variance, pixels = (level[name] for name in ("mean", "variance", "pixels"))
     if not (np.all(mean > 0) and np.all((variance > dark_variance) | (level["saturated"] > 0))):
         raise UnprocessableData(
@@ -203,14 +222,10 @@ def _measure(
     return columns, as_columns[0], as_columns[1]
 
 
-def _levels(
-    channel: Channel, flat_pairs: dict[float, list[Pair]], max_lag: int, zero: float
-) -> dict[str, Values]:
+def _levels(lit: Sequence[tuple[float, PairStatistics]], zero: float) -> dict[str, Values]:
     """Return what was measured at every exposure time, in order of the mean."""
-    rows = []
-    for seconds, pairs in flat_pairs.items():
-        found = [pair_statistics(pair, channel, max_lag=max_lag) for pair in pairs]
-        rows.append(_merged(seconds, found, zero))
+    times = sorted({seconds for seconds, _ in lit})
+    rows = [_merged(time, [each for t, each in lit if t == time], zero) for time in times]
     rows.sort(key=lambda row: float(row["mean"]))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
