@@ -91,10 +91,12 @@ plane = "table"
 name = "ra"
 dtype = "float64"
 unit = "deg"
+required = true
 [[hdu.column]]
 name = "dec"
 dtype = "float64"
 unit = "deg"
+required = true
 [[hdu.column]]
 name = "name"
 dtype = "str"

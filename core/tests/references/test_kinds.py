@@ -15,9 +15,9 @@ from csstcore.plugins.registry import Registry
 from csstcore.products import Image, Onnx, Table
 from csstcore.references import Choice, load_reference
 from csstcore.references.digest import file_sha256
-from csstcore.references.kinds import reference_problems
+from csstcore.references.kinds import onnx_contract, reference_problems
 
-from .conftest import Readout, Section, write_bias, write_network
+from .conftest import Readout, Section, write_bias, write_network, write_stars
 
 
 @dataclass
@@ -145,3 +145,61 @@ def test_a_wrong_file_of_each_kind_says_why(case: Case, tmp_path: Path) -> None:
         assert case.problems(name, path)
     flat = write_bias(tmp_path / "flat.fits", KIND="FLAT")
     assert any("KIND" in problem for problem in case.problems("calib.bias", flat))
+
+
+def test_json_becomes_the_type_the_stage_wants(case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    path.write_text('{"rows": 608, "gains": [1.1, 1.2]}')
+    assert case.load("calib.limits", path, Readout) == Readout(608, (1.1, 1.2))
+    path.write_text('{"rows": "many", "rowz": 1}')
+    assert "rowz: Unexpected keyword argument" in case.problems("calib.limits", path)[0]
+    path.write_text("{")
+    assert "not valid JSON" in case.problems("calib.limits", path)[0]
+
+
+def test_parquet_columns_come_in_the_declared_unit(case: Case, tmp_path: Path) -> None:
+    ra = np.array([1.0, 2.0])
+    path = write_stars(tmp_path / "stars.parquet", ra * 60, ra * 60, "arcmin", name=["a", "b"])
+    table = case.load("calib.stars", path, Table).table
+    np.testing.assert_allclose(table["ra"].to_value("deg"), ra)
+    assert str(table["ra"].unit) == "deg"
+    assert list(table["name"]) == ["a", "b"]
+    assert case.problems("calib.stars", path) == []
+
+
+def test_parquet_that_is_not_as_declared_is_refused(case: Case, tmp_path: Path) -> None:
+    path = write_stars(tmp_path / "unit.parquet", [1.0], [2.0], "mag")
+    assert "found the unit 'mag', expected 'deg'" in case.problems("calib.stars", path)[0]
+    path = write_stars(tmp_path / "null.parquet", [1.0, 2.0], [2.0, 3.0], name=["a", None])
+    assert "numbers or text without gaps" in case.problems("calib.stars", path)[0]
+    arrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
+    parquet.write_table(arrow.table({"ra": [1.0]}), path)
+    assert "column dec: missing" in case.problems("calib.stars", path)[0]
+    path.write_bytes(b"PAR1")
+    assert "not a usable Parquet file" in case.problems("calib.stars", path)[0]
+
+
+def test_without_pyarrow_the_error_says_what_to_install(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_stars(tmp_path / "stars.parquet", [1.0], [2.0])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ReferenceFileError, match=r"pip install 'csstcore\[parquet\]'"):
+        case.load("calib.stars", path, Table)
+
+
+def test_a_network_is_held_to_its_contract(case: Case, tmp_path: Path) -> None:
+    path = write_network(tmp_path / "network.onnx", length=3)
+    kept = onnx_contract(path)
+    assert str(kept.inputs["x"]) == "float32 (3)"
+    choice = Choice("calib.network", path, file_sha256(path), "override", contract=kept)
+    declaration = case.declaration("calib.network")
+    assert load_reference(choice, declaration, Onnx, case.definitions).path == path
+    for other, cause in (
+        (write_network(tmp_path / "long.onnx", length=4), "input x is float32 (4); expected"),
+        (write_network(tmp_path / "names.onnx", length=3, names="xz"), "outputs are z; expected y"),
+    ):
+        choice = replace(choice, path=other, sha256=file_sha256(other))
+        with pytest.raises(ReferenceFileError) as caught:
+            load_reference(choice, declaration, Onnx, case.definitions)
+        assert cause in str(caught.value)
