@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +29,16 @@ class Chosen:
     """Everything that is missing."""
 
     def sha256_by_type(self) -> dict[str, str]:
-        """Return what identifies the chosen files of each type, ``none`` included."""
-        result: dict[str, list[str]] = {}
-        for (name, _, _), choice in self.by_element.items():
-            result.setdefault(name, []).append(choice.sha256 if choice else NONE)
-        return {name: ",".join(dict.fromkeys(found)) for name, found in result.items()}
+        """Return what identifies the chosen files of each type, ``none`` included.
+
+        That is the sha256 of the one file, or where elements choose different ones a hash of
+        which element chose which.
+        """
+        result: dict[str, list[tuple[str, int, str]]] = {}
+        for (name, root, index), choice in sorted(self.by_element.items(), key=lambda c: c[0]):
+            found = (root, index, choice.sha256 if choice else NONE)
+            result.setdefault(name, []).append(found)
+        return {name: _identity(found) for name, found in result.items()}
 
     def files(self) -> dict[str, dict[Path, Choice]]:
         """Return every chosen file, by type and path."""
@@ -74,7 +81,7 @@ def choose_references(
     """
     chosen = Chosen()
     observed = observed_inputs(plan)
-    problems: dict[str, None] = {}
+    missing: dict[str, dict[tuple[str, int], str]] = {}
     observations = {name: [Observation(meta) for meta in found] for name, found in metas.items()}
     for step in plan.steps:
         root = observed[step.id]
@@ -89,9 +96,22 @@ def choose_references(
                     if optional and isinstance(error, NoReferenceError):
                         chosen.by_element[key] = None
                     else:
-                        problems[str(error)] = None
-    chosen.problems = list(problems)
+                        missing.setdefault(name, {}).setdefault((root, index), str(error))
+    chosen.problems = [_first_of([*causes.values()]) for causes in missing.values()]
     return chosen
+
+
+def _first_of(causes: Sequence[str]) -> str:
+    """Return the first of many causes, and how many elements have one."""
+    others = len(causes) - 1
+    return f"{causes[0]} (and so for {others} more elements)" if others else causes[0]
+
+
+def _identity(found: Sequence[tuple[str, int, str]]) -> str:
+    distinct = {sha256 for _, _, sha256 in found}
+    if len(distinct) == 1:
+        return distinct.pop()
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def _wanted(step: Step) -> Iterable[tuple[str, bool]]:

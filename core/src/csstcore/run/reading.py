@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,10 @@ def read_inputs(env: Environment, job: Job, spool: Spool, record: JobRecord) -> 
         elements: list[Element] = []
         products: list[Any] = []
         units = job.inputs[item.name]
+        labels = Counter(_label(unit.keys, job.keys) for unit in units)
         for unit in units:
-            read = _read(env, item, unit, len(elements), job.keys, record)
+            alone = labels[_label(unit.keys, job.keys)] == 1
+            read = _read(env, item, unit, len(elements), job.keys, record, alone=alone)
             for element, product in read:
                 elements.append(element)
                 products.append(spool.put(product) if len(units) + len(read) > 2 else product)
@@ -55,8 +58,13 @@ def _read(
     first: int,
     job_keys: Mapping[str, Any],
     record: JobRecord,
+    *,
+    alone: bool,
 ) -> list[tuple[Element, Any]]:
-    """Read one unit: one product, or one for each frame of its files."""
+    """Read one unit: one product, or one for each frame of its files.
+
+    Unless it is `alone` with its keys, its elements are told apart by their numbers.
+    """
     files = []
     for name, path in unit.files:
         files.append(read_products(env.definitions.get(name), Path(path)))
@@ -68,16 +76,22 @@ def _read(
         )
     header = files[0].header
     read = []
-    for index, product in enumerate(products):
-        keys = _keys(unit.keys, product, several=len(products) > 1)
+    every = [_keys(unit.keys, product, several=len(products) > 1) for product in products]
+    labels = Counter(_label(keys, job_keys) for keys in every)
+    for index, (keys, product) in enumerate(zip(every, products, strict=True)):
+        label, number = _label(keys, job_keys), first + index
+        if not label:
+            label = str(number)
+        elif not alone or labels[label] > 1:
+            label = f"{label}, element {number}"
         element = Element(
             item.name,
-            first + index,
+            number,
             keys,
             header,
             getattr(product, "meta", None) or Meta(),
             unit.files[0][1],
-            _label(keys, job_keys, first + index),
+            label,
         )
         for name, _ in unit.files:
             _check(env, name, product, element, record)
@@ -90,9 +104,9 @@ def _keys(keys: Mapping[str, Any], product: Any, *, several: bool) -> dict[str, 
     return {**keys, "frame": frame} if several and frame is not None else dict(keys)
 
 
-def _label(keys: Mapping[str, Any], job_keys: Mapping[str, Any], index: int) -> str:
+def _label(keys: Mapping[str, Any], job_keys: Mapping[str, Any]) -> str:
     own = {name: value for name, value in keys.items() if job_keys.get(name) != value}
-    return ", ".join(f"{name} {value}" for name, value in own.items()) or str(index)
+    return ", ".join(f"{name} {value}" for name, value in own.items())
 
 
 def _check(env: Environment, name: str, product: Any, element: Element, record: JobRecord) -> None:

@@ -40,7 +40,7 @@ class CallRecord:
 
     status: Status
     element: str = ""
-    """Keys of the element of a series; empty for a single product."""
+    """Label of the element of a series; empty for a single product."""
     why: str = ""
     failure: Failure = Failure.NONE
     caveats: list[str] = field(default_factory=list)
@@ -51,6 +51,10 @@ class CallRecord:
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_bytes: int = 0
+    input: str = ""
+    """Of an element, the input it is of."""
+    index: int = -1
+    """Of an element, its place in that input."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from csstcore.run.record import CallRecord, ParameterRecord, StageRecord
 from csstcore.run.spool import Spool
 from csstcore.run.status import Failure, Status
 from csstcore.run.summing import sum_up
-from csstcore.run.values import Element, Series, Values, agree
+from csstcore.run.values import Element, Series, Values
 
 
 @dataclass
@@ -72,8 +72,9 @@ class Stages:
     # One call on single products or whole series
 
     def _once(self, step: Step) -> None:
-        driver = self._driver_of_whole(step)
-        call = self.caller.call(step, None, self._whole_lookup(step, driver), driver, {})
+        given = self._given(step)
+        driver = next(iter(given.values()), [])
+        call = self.caller.call(step, None, self._whole_lookup(given), driver, {})
         record = self._stage_record(step, call.record)
         self.records.append(record)
         for output in step.signature.outputs:
@@ -91,23 +92,30 @@ class Stages:
         if step.required and record.status in (Status.FAILED, Status.BLOCKED):
             self.stopped = record
 
-    def _driver_of_whole(self, step: Step) -> list[Element]:
-        """Return the elements that a stage on whole series is given, in order.
+    def _given(self, step: Step) -> dict[str, list[Element]]:
+        """Return the elements of each whole series that a stage is given, in order, by product.
 
-        Several series that follow each other are aligned: only elements that all have.
+        Series that follow one input, or inputs whose elements match one to one, are aligned:
+        only elements that all of them have, those of the first in their order. Every other
+        series is given whole and in its own order.
         """
-        lists = [
-            [e for e in self.values.remaining(series.root) if self._has(series, e, item)]
-            for item, series in self._whole_series(step)
-        ]
-        if not lists:
-            return []
-        first = lists[0]
-        for other in lists[1:]:
-            paired = [e for e in first if any(_same(e, o) for o in other)]
-            if paired:
-                first = paired
-        return first
+        groups: dict[str, list[tuple[Input, Series, dict[int, Element]]]] = {}
+        for item, series in self._whole_series(step):
+            for lead in (*groups, series.root):
+                partners = self.values.partners(lead, series.root, self.job.keys)
+                if partners:
+                    groups.setdefault(lead, []).append((item, series, partners))
+                    break
+        given: dict[str, list[Element]] = {}
+        for lead, members in groups.items():
+            kept = [
+                element.index
+                for element in self.values.remaining(lead)
+                if all(self._has(series, pairs[element.index], i) for i, series, pairs in members)
+            ]
+            for item, _, pairs in members:
+                given[step.bindings[item.name].name] = [pairs[index] for index in kept]
+        return given
 
     def _whole_series(self, step: Step) -> Iterator[tuple[Input, Series]]:
         for item in step.signature.inputs:
@@ -116,24 +124,16 @@ class Stages:
                 yield item, value
 
     def _has(self, series: Series, element: Element, item: Input) -> bool:
-        product = series.products.get(element.index, MISSING)
-        return product is not MISSING and (product is not None or item.optional_elements)
+        if self.values.is_dropped(element):
+            return False
+        return item.optional_elements or series.products.get(element.index) is not None
 
-    def _whole_lookup(self, step: Step, driver: Sequence[Element]) -> Lookup:
-        items = {step.bindings[item.name].name: item for item, _ in self._whole_series(step)}
-
+    def _whole_lookup(self, given: Mapping[str, Sequence[Element]]) -> Lookup:
         def lookup(name: str) -> Any:
             value = self.values.by_name.get(name, MISSING)
             if not isinstance(value, Series):
                 return value
-            own_elements = [
-                e for e in self.values.remaining(value.root) if self._has(value, e, items[name])
-            ]
-            paired = [next((o for o in own_elements if _same(e, o)), None) for e in driver]
-            if None not in paired:
-                own_elements = [o for o in paired if o is not None]
-            products = [value.products[e.index] for e in own_elements]
-            return products or MISSING
+            return [value.products.get(element.index) for element in given[name]] or MISSING
 
         return lookup
 
@@ -205,11 +205,13 @@ class Stages:
         for step in segment:
             if failed:
                 blocked = CallRecord(Status.BLOCKED, element.label, f"blocked by {failed}")
+                blocked.input, blocked.index = element.root, element.index
                 calls[step.id].append(blocked)
                 continue
             call = self.caller.call(
                 step, element, self._element_lookup(element, local, causes), [element], local
             )
+            call.record.input, call.record.index = element.root, element.index
             calls[step.id].append(call.record)
             local.update(call.outputs)
             for name in step.outputs.values():
@@ -301,10 +303,3 @@ def _cause(step: Step, record: CallRecord) -> str:
     if record.status is Status.BLOCKED:
         return record.why
     return f"blocked by {step.id} ({record.status}: {record.why})"
-
-
-def _same(first: Element, second: Element) -> bool:
-    """Return whether two elements, of one input or of two, belong together."""
-    if first.root == second.root:
-        return first.index == second.index
-    return agree(first.keys, second.keys)

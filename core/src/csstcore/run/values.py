@@ -24,7 +24,8 @@ class Element:
     source: str
     """Path of its first file."""
     label: str
-    """Short name for records and messages: the keys that it does not share with its job."""
+    """Short name for records and messages, unique in its input: the keys that it does not
+    share with its job, with its number where other elements have the same."""
 
 
 @dataclass(slots=True)
@@ -50,6 +51,10 @@ class Values:
         """Return the elements of an input that have not dropped out."""
         gone = self.dropped.get(root, {})
         return [element for element in self.elements[root] if element.index not in gone]
+
+    def is_dropped(self, element: Element) -> bool:
+        """Return whether an element has dropped out."""
+        return element.index in self.dropped.get(element.root, {})
 
     def drop(self, element: Element, why: str) -> None:
         """Take an element out, with everything made of it."""
@@ -82,6 +87,33 @@ class Values:
             return [element.index] if element.index in series.products else []
         others = [other for other in self.remaining(series.root) if other.index in series.products]
         return [other.index for other in others if agree(element.keys, other.keys)]
+
+    def partners(self, first: str, second: str, job_keys: Mapping[str, Any]) -> dict[int, Element]:
+        """Return the element of one input that belongs to each element of another.
+
+        They belong together if the keys that all elements of both have, other than those of
+        the job, tell every element apart and match one to one. Elements that dropped out
+        count too, so that a failure never changes what belongs together.
+
+        Returns
+        -------
+        dict
+            By index in `first`; empty if the inputs do not match one to one.
+        """
+        ours, theirs = self.elements[first], self.elements[second]
+        if first == second:
+            return {element.index: element for element in ours}
+        if not ours or len(ours) != len(theirs):
+            return {}
+        shared = set.intersection(*(set(element.keys) for element in (*ours, *theirs)))
+        names = sorted(shared - job_keys.keys())
+        if not names:
+            return {}
+        by_keys = {tuple(other.keys[name] for name in names): other for other in theirs}
+        found = {e.index: by_keys.get(tuple(e.keys[name] for name in names)) for e in ours}
+        pairs = {index: other for index, other in found.items() if other is not None}
+        distinct = {other.index for other in pairs.values()}
+        return pairs if len(distinct) == len(ours) else {}
 
 
 def agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

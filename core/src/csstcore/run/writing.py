@@ -150,7 +150,7 @@ class Writer:
 
     def _sources(self, element: Element | None, checks: dict[str, CheckResult]) -> Sources:
         """Gather what keywords may take their values from, for one product."""
-        calls = {stage.id: _call_of(stage, element) for stage in self.stages.records}
+        calls = {stage.id: self._call_of(stage, element) for stage in self.stages.records}
         metrics: dict[str, Any] = {}
         references: dict[str, str] = {}
         for step in self.env.plan.steps:
@@ -183,10 +183,26 @@ class Writer:
             versions=self.env.versions,
         )
 
+    def _call_of(self, stage: StageRecord, element: Element | None) -> CallRecord:
+        """Return the call on an element, or on the one of another input that belongs to it.
+
+        Without one it is the stage as a whole.
+        """
+        if element is None or not stage.elements:
+            return stage
+        root = stage.elements[0].input
+        partner = self.values.partners(element.root, root, self.job.keys).get(element.index)
+        index = partner.index if partner is not None else None
+        return next((call for call in stage.elements if call.index == index), stage)
+
     def _checks_as_read(self, element: Element | None) -> dict[str, CheckResult]:
         """Return the checks of the input (QC0), those that were made once for this product."""
         read = [check for check in self.record.checks if check.when == "read"]
-        made = [c for c in read if element is None or c.element == element.label]
+        made = [
+            c
+            for c in read
+            if element is None or (c.product, c.element) == (element.root, element.label)
+        ]
         times = Counter(check.id for check in made)
         return {
             c.id: CheckResult(c.id, c.use, c.value, c.minimum, c.maximum, c.ok, c.why)
@@ -221,15 +237,6 @@ def commit(staged: list[Staged], folder: Path) -> list[Path]:
     finally:
         os.close(descriptor)
     return paths
-
-
-def _call_of(stage: StageRecord, element: Element | None) -> CallRecord:
-    """Return the call on an element, or the stage as a whole."""
-    if element is not None and stage.elements:
-        for call in stage.elements:
-            if call.element == element.label:
-                return call
-    return stage
 
 
 def _matching(elements: list[Element], element: Element | None) -> Element:

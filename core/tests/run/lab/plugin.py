@@ -9,6 +9,7 @@ STAGES = (
     "skip",
     "nothing",
     "fail",
+    "fail_without_text",
     "die",
     "warn",
     "wait",
@@ -25,6 +26,7 @@ STAGES = (
     "offset_all",
     "hoard",
     "align",
+    "gather",
     "name_brick",
     "wrong",
 )
@@ -37,7 +39,7 @@ def csst_stages():
 
 @hookimpl
 def csst_definitions():
-    names = ("raw", "frames", "reduced", "catalog", "combined", "bias", "merged")
+    names = ("raw", "anon", "frames", "reduced", "catalog", "combined", "bias", "merged")
     return [Definition(name, f"definitions/{name}.toml", name) for name in names]
 
 

@@ -52,6 +52,18 @@ def fail(image: Image) -> Annotated[Table, "catalog"]:
     raise ValueError("a bug in the stage")
 
 
+class Speechless(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def fail_without_text(image: Image) -> Annotated[Table, "catalog"]:
+    """Raise an exception whose text cannot be had."""
+    raise Speechless
+
+
 def die(image: Image, *, detector: int) -> Annotated[Table, "catalog"]:
     if detector == 7:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -131,6 +143,13 @@ def align(
         replace(image, data=image.data - (0 if other is None else other.data))
         for image, other in zip(images, others, strict=True)
     ]
+
+
+def gather(images: Sequence[Image], others: Sequence[Image | None]) -> Annotated[Image, "combined"]:
+    for name, series in (("images", images), ("others", others)):
+        means = ["none" if image is None else f"{image.data.mean():.0f}" for image in series]
+        metric(name, " ".join(means))
+    return images[0]
 
 
 def name_brick(images: Sequence[Image], *, sky: int) -> Annotated[Table, "merged"]:
