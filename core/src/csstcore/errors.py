@@ -78,6 +78,14 @@ class UnprocessableData(Exception):
     """
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an exception of foreign code says; its ``__str__`` may fail itself."""
+    try:
+        return str(error)
+    except BaseException as failure:
+        return f"(its text cannot be shown: {type(failure).__name__})"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the valid name nearest to `name`, or nothing."""
     from difflib import get_close_matches  # only errors need it: starting stays cheap

@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, and nothing imported that is not needed."""
 
+import gc
 from types import SimpleNamespace
 
 import click
@@ -35,6 +36,15 @@ def failing(doing):
         doing(function)
 
     return fail_with
+
+
+def test_garbage_is_collected_again_after_a_short_command(monkeypatch):
+    seen = []
+    command = click.Command("list", callback=lambda: seen.append(gc.isenabled()))
+    monkeypatch.setattr(module, "import_module", lambda name: SimpleNamespace(command=command))
+    assert main(["list"]) == 0
+    assert seen == [False]
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Discovery: every state, and every way a plugin may misbehave."""
 
 import importlib.metadata
+import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -129,6 +131,15 @@ def test_two_distributions_with_one_namespace_conflict_and_neither_is_imported(f
         ("import module_that_is_not_there", "ModuleNotFoundError: No module named"),
         ("def broken(:", "SyntaxError"),
         ("raise GeneratorExit", "GeneratorExit"),
+        ("raise KeyboardInterrupt('mine')", "KeyboardInterrupt: mine"),
+        (
+            "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})",
+            "Odd: (its text cannot be shown: ZeroDivisionError)",
+        ),
+        (
+            "import sys; raise type('Odd', (ImportError,), {'__str__': lambda self: sys.exit(3)})",
+            "Odd: (its text cannot be shown: SystemExit)",
+        ),
     ],
 )
 @pytest.mark.parametrize(
@@ -152,9 +163,26 @@ def test_whatever_a_plugin_raises_makes_it_broken_with_traceback(
 
 
 def test_ctrl_c_during_import_is_not_swallowed(fake_distribution):
-    fake_distribution("bad", "raise KeyboardInterrupt")
+    fake_distribution("bad", "import signal; signal.raise_signal(signal.SIGINT)")
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         discover()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_handler_of_ctrl_c_stays_as_it_was(fake_distribution):
+    fake_distribution("bad", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    before = signal.getsignal(signal.SIGINT)
+    assert only("bad").state is PluginState.ACTIVE
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_plugins_are_found_in_any_thread(fake_distribution):
+    fake_distribution("bad", "raise KeyboardInterrupt")
+    fake_distribution("good", source())
+    with ThreadPoolExecutor(1) as threads:
+        states = {each.namespace: each.state for each in threads.submit(discover).result().plugins}
+    assert states == {"bad": PluginState.BROKEN, "good": PluginState.ACTIVE}
 
 
 @pytest.mark.parametrize(
@@ -245,6 +273,20 @@ def test_what_a_plugin_prints_stays_out_of_the_output(fake_distribution, capsys)
     fake_distribution("loud", "print('hello')")
     assert only("loud").state is PluginState.ACTIVE
     assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_what_a_plugin_writes_to_descriptor_1_stays_out_of_the_output(fake_distribution, capfd):
+    fake_distribution("loud", "import os; os.write(1, b'hello\\n'); os.system('echo child')")
+    print("before")
+    assert only("loud").state is PluginState.ACTIVE
+    print("after")
+    assert capfd.readouterr() == ("before\nafter\n", "hello\nchild\n")
+
+
+def test_plugins_are_found_without_standard_output(fake_distribution, monkeypatch):
+    fake_distribution("good", source())
+    monkeypatch.setattr("sys.stdout", None)
+    assert only("good").state is PluginState.ACTIVE
 
 
 def test_disabled_plugins_are_not_imported(fake_distribution, monkeypatch):

@@ -47,6 +47,11 @@ def test_a_malformed_target_is_refused(target):
         ("raise SystemExit", "SystemExit"),
         ("assert False, 'impossible'", "AssertionError: impossible"),
         ("import not_there_at_all", "No module named 'not_there_at_all'"),
+        ("raise KeyboardInterrupt('mine')", "KeyboardInterrupt: mine"),
+        (
+            "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})",
+            r"Odd: \(its text cannot be shown: ZeroDivisionError\)",
+        ),
     ],
 )
 def test_whatever_the_module_raises_becomes_a_plugin_error(module, source, cause):
@@ -56,7 +61,7 @@ def test_whatever_the_module_raises_becomes_a_plugin_error(module, source, cause
 
 
 def test_ctrl_c_passes(module):
-    name = module("raise KeyboardInterrupt")
+    name = module("import signal; signal.raise_signal(signal.SIGINT)")
     with pytest.raises(KeyboardInterrupt):
         load(f"{name}:f")
 

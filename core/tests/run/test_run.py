@@ -105,6 +105,7 @@ catalog = "lab.catalog"
     [
         ("skip", Status.SKIPPED, Status.DONE, "nothing to measure"),
         ("fail", Status.FAILED, Status.CAVEATS, "ValueError: a bug in the stage"),
+        ("fail_without_text", Status.FAILED, Status.CAVEATS, "Speechless: (its text cannot be"),
         ("wrong", Status.FAILED, Status.CAVEATS, "'catalog' is Image; declared Table"),
     ],
 )

@@ -32,6 +32,12 @@ REFUSED_BY_THE_SYSTEM: Final = (
 )
 """Errors that are no bug wherever they come up: no permission, no space, a name too long."""
 
+SHORT: Final = ("list",)
+"""Commands that import and print: they leave no garbage worth a search."""
+
+# Imports make many objects and no garbage: without searching for it, 9 of 110 ms are spared.
+gc.freeze()
+gc.enable()
 # Spares the interpreter a walk over every object when it ends: 8 of 100 ms of a short command.
 atexit.register(gc.freeze)
 
@@ -79,9 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or the code of the error (`csstcore.errors`): 130 if interrupted, 1 for a bug,
         which alone shows a traceback.
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words and words[0] in SHORT:
+        gc.disable()
     try:
         # Outside standalone mode click returns the code of `Context.exit`.
-        code = cli.main(arguments, prog_name="csstcore", standalone_mode=False)
+        code = cli.main(words, prog_name="csstcore", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):  # click turns most Ctrl-C into Abort
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
@@ -100,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:
         traceback.print_exc()
         return EXIT_BUG
+    finally:
+        gc.enable()
     return code if isinstance(code, int) else EXIT_DONE
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import traceback
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Final
 from stevedore import NamedExtensionManager
 
 from csstcore import __version__
-from csstcore.errors import PluginError
+from csstcore.errors import PluginError, text_of
 from csstcore.plugin import Declaration
 from csstcore.plugins.collect import collect
+from csstcore.plugins.isolation import isolated
 from csstcore.plugins.registry import Plugin, PluginState, Registry, folder_of
 
 if TYPE_CHECKING:
@@ -85,24 +85,25 @@ def _checked(
     entry: EntryPoint, plugin: Plugin, requires: list[str] | None
 ) -> tuple[Plugin, tuple[Declaration, ...]]:
     """Return one plugin with its final state, loaded if it may be."""
-    try:
-        if not entry.name.isidentifier():
-            raise PluginError(f"the namespace {entry.name!r} is no Python identifier")
-        if requires is None:
-            raise PluginError("the metadata of its distribution cannot be read")
-        why = _incompatible(requires)
-        if why:
-            return replace(plugin, state=PluginState.INCOMPATIBLE, why=why), ()
-        with redirect_stdout(sys.stderr):  # what it prints must not get into our JSON
+    with isolated() as interrupted:
+        try:
+            if not entry.name.isidentifier():
+                raise PluginError(f"the namespace {entry.name!r} is no Python identifier")
+            if requires is None:
+                raise PluginError("the metadata of its distribution cannot be read")
+            why = _incompatible(requires)
+            if why:
+                return replace(plugin, state=PluginState.INCOMPATIBLE, why=why), ()
             module = _load(entry)
-            declarations = collect(module)
-        return replace(plugin, folder=folder_of(module)), declarations
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        why = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        raised = traceback.format_exc()
-        return replace(plugin, state=PluginState.BROKEN, why=why, traceback=raised), ()
+            return replace(plugin, folder=folder_of(module)), collect(module)
+        except BaseException as error:
+            if interrupted():
+                raise
+            why = text_of(error)
+            if not isinstance(error, PluginError):
+                why = f"{type(error).__name__}: {why}"
+            raised = traceback.format_exc()
+            return replace(plugin, state=PluginState.BROKEN, why=why, traceback=raised), ()
 
 
 def _load(entry: EntryPoint) -> ModuleType:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from csstcore.errors import PluginError, nearest
+from csstcore.errors import PluginError, nearest, text_of
+from csstcore.plugins.isolation import isolated
 
 
 def load(target: str) -> Any:
@@ -25,13 +26,14 @@ def load(target: str) -> Any:
     module_name, colon, attribute = target.partition(":")
     if not (module_name and colon and attribute):
         raise PluginError(f"{target!r} is no import string; expected 'package.module:attribute'")
-    try:
-        found: Any = import_module(module_name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise PluginError(f"{target!r} cannot be imported: {cause}") from error
+    with isolated() as interrupted:
+        try:
+            found: Any = import_module(module_name)
+        except BaseException as error:
+            if interrupted():
+                raise
+            cause = ": ".join(filter(None, (type(error).__name__, text_of(error))))
+            raise PluginError(f"{target!r} cannot be imported: {cause}") from error
     for part in attribute.split("."):
         try:
             found = getattr(found, part)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from csstcore.errors import CsstError, NotApplicable, UnprocessableData
+from csstcore.errors import CsstError, NotApplicable, UnprocessableData, text_of
 from csstcore.notes import collecting
 from csstcore.pipeline.plan import Step
 from csstcore.run.memory import measuring
@@ -59,10 +59,10 @@ def call_stage(step: Step, arguments: Mapping[str, Any], length: int | None = No
             record.status, record.why = Status.FAILED, _text(why)
             record.failure = Failure.UNPROCESSABLE
         except CsstError as error:
-            record.status, record.why, record.failure = Status.FAILED, str(error), Failure.ERROR
+            record.status, record.why, record.failure = Status.FAILED, _text(error), Failure.ERROR
         except MemoryError as error:
             record.status, record.failure = Status.FAILED, Failure.ERROR
-            record.why = f"out of memory: {error}" if str(error) else "out of memory"
+            record.why = ": ".join(filter(None, ("out of memory", text_of(error))))
         except (Exception, SystemExit) as error:
             logger.exception("stage %s raised", step.id)
             record.status, record.failure = Status.FAILED, Failure.BUG
@@ -134,4 +134,4 @@ def _kind(value: Any) -> str:
 
 
 def _text(error: BaseException) -> str:
-    return str(error).strip() or "no reason given"
+    return text_of(error).strip() or "no reason given"
