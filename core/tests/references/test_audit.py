@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from csstcore.cli.main import main
+from csstcore.definitions.catalog import Definitions
+from csstcore.errors import ReferenceFileError
+from csstcore.plugin import ReferenceType
 from csstcore.plugins import discovery
 from csstcore.plugins.registry import Registry
+from csstcore.products import Meta, Onnx
+from csstcore.references import ReferenceStore, load_reference
 
 from .conftest import Run, write_bias, write_network
 
@@ -161,3 +166,13 @@ def test_uses_needs_an_output_folder(
 ) -> None:
     monkeypatch.setattr(discovery, "discover", lambda: registry)
     assert main(["refs", "uses", "bias_07.fits", str(tmp_path)]) == 2
+
+
+def test_an_override_keeps_the_contract_too(refs: Run, registry: Registry, tmp_path: Path) -> None:
+    refs("add", "calib.network", write_network(tmp_path / "a.onnx", length=3))
+    other = write_network(tmp_path / "b.onnx", length=4)
+    store = ReferenceStore(tmp_path / "refs", registry, {"calib.network": other})
+    declaration = registry.get(ReferenceType, "calib.network").declaration
+    choice = store.choose("calib.network", Meta())
+    with pytest.raises(ReferenceFileError, match=r"input x is float32 \(4\); expected float32"):
+        load_reference(choice, declaration, Onnx, Definitions(registry))

@@ -100,7 +100,8 @@ class ReferenceStore:
         """
         if reference_type in self.overrides:
             path = self.overrides[reference_type]
-            contract = self.contract(reference_type)
+            kind = self.registry.get(ReferenceType, reference_type).declaration.kind
+            contract = self.contract(reference_type) if kind == "onnx" else None
             return Choice(reference_type, path, file_sha256(path), "override", contract=contract)
         try:
             choice = choose(reference_type, self.tiers(reference_type), meta)
@@ -121,7 +122,7 @@ class ReferenceStore:
     def contract(self, reference_type: str) -> Contract | None:
         """Return what a network of a type must take and give: the contract of its rules.
 
-        Of several rules that give one, the one in force for the store, then the latest, counts.
+        Those of the store count before shipped ones, and later ones before earlier ones.
         """
         for tier in self.tiers(reference_type):
             for entry in reversed(tier.entries):
