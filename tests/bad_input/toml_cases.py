@@ -103,6 +103,7 @@ def _syntax(kind: Kind) -> Iterator[Case]:
         "yaml": b"definition:\n  name: frame\n",
         "xml": b"<definition/>",
         "deep": b"a = " + b"[" * 3000,
+        "digits": b"a = " + b"9" * 5000,
     }
     for number in range(40):
         place = source.randrange(len(text))

@@ -32,6 +32,8 @@ def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         content = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except RecursionError:
+        raise ConfigurationError(f"--set: {text[:40]}... is nested too deeply") from None
+    except ValueError:  # no TOML, or a number of too many digits
         return text
     return content["value"] if set(content) == {"value"} else text

@@ -31,7 +31,7 @@ def load_definition(path: Path) -> DefinitionModel:
         tree = tomllib.loads(path.read_bytes().decode())
     except OSError as cause:
         raise ConfigurationError(f"{path}: cannot be read: {cause.strerror}") from cause
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
+    except (ValueError, RecursionError) as cause:  # of TOML or UTF-8
         raise ConfigurationError(f"{path}: not a TOML file: {cause}") from cause
     try:
         model = DefinitionModel.model_validate(tree)

@@ -52,7 +52,7 @@ def find_pipeline(registry: Registry, wanted: str) -> FoundPipeline:
 def _aliases(path: Path) -> list[str]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("pipeline", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+    except (OSError, ValueError, RecursionError):  # of the file, UTF-8 or TOML
         return []
     aliases = table.get("aliases", []) if isinstance(table, dict) else []
     return [alias for alias in aliases if isinstance(alias, str)]

@@ -170,7 +170,7 @@ def load_pipeline(path: Path) -> tuple[PipelineModel, str]:
         raise ConfigurationError(f"cannot read pipeline {path}: {error}") from error
     try:
         content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
     try:
         return PipelineModel.model_validate(content), text

@@ -93,10 +93,10 @@ def read_context(library: Library, name: str) -> list[Entry]:
         raise ConfigurationError(f"context {name}: there is no {path}")
     try:
         frozen = ContextFile.model_validate(tomllib.loads(content.decode("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"context {path}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise Problems(f"context {path}", toml_problems(error)) from None
+    except (ValueError, RecursionError) as error:  # of TOML or UTF-8
+        raise ConfigurationError(f"context {path}: not valid TOML: {error}") from error
     entries = [
         entry for rules in frozen.rules for entry in entries_of(rules, path, rules.source, library)
     ]

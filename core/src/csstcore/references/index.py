@@ -93,7 +93,7 @@ def _table(content: bytes) -> dict[str, Any]:
     """Return the content of a TOML file; what is wrong in it is reported when it is read."""
     try:
         return tomllib.loads(content.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (ValueError, RecursionError):  # of TOML or UTF-8
         return {}
 
 

@@ -143,7 +143,7 @@ def parse_rules(text: bytes, path: Path, expected_type: str, *, need_sha256: boo
     """
     try:
         content = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML or UTF-8
         raise ConfigurationError(f"rule file {path}: not valid TOML: {error}") from error
     try:
         rules = RuleFile.model_validate(content)

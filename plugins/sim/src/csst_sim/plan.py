@@ -198,7 +198,7 @@ def read_plan(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, An
     try:
         with path.open("rb") as stream:
             values = tomllib.load(stream)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # of the file, UTF-8 or TOML
         raise FileError(f"{path}: not a TOML file: {error}") from None
     plan = parse_plan(values, str(path))
     header = {

@@ -70,7 +70,9 @@ def match_of(items: Iterable[str]) -> dict[str, Any]:
             raise ConfigurationError(f"--match {item!r}: expected FIELD=VALUE")
         try:
             values[field] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except RecursionError:
+            raise ConfigurationError(f"--match {field}: nested too deeply") from None
+        except ValueError:  # no TOML, or a number of too many digits
             values[field] = text
     return values
 
