@@ -187,9 +187,10 @@ def _print_unused(unused: dict[Path, str], most: int = 3) -> None:
     """Name the files that no input took; of many, the first."""
     if len(unused) <= most:
         for path, why in unused.items():
-            click.echo(f"not used: {path}: {why}")
+            click.echo(f"not used: {path}: {' '.join(why.split())}")
         return
     path, why = next(iter(unused.items()))
+    why = " ".join(why.split())
     click.echo(f"not used: {len(unused)} files (--json lists all), e.g. {path}: {why}")
 
 
@@ -217,6 +218,9 @@ def print_summary(summary: Summary, output: Path, *, as_json: bool) -> None:
     from csstcore.run.progress import duration
 
     _print_unused(summary.unused)
+    if not summary.planned:
+        click.echo("this shard has no job")
+        return
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items()) or "no jobs"
     unchanged = f" ({kept} unchanged, not run again)" if kept else ""
     state = "interrupted" if summary.interrupted else "ended"
@@ -226,5 +230,7 @@ def print_summary(summary: Summary, output: Path, *, as_json: bool) -> None:
         click.echo(f"records:  {summary.folder / 'jobs'}")
     if summary.report is not None:
         click.echo(f"report:   {summary.report}")
+    if summary.problem:
+        click.echo(f"error: {summary.problem}", err=True)
     if summary.exit_code:
         click.echo(f"details:  csstcore status {summary.folder}")

@@ -28,34 +28,42 @@ def command(folder: Path, as_json: bool, only_failed: bool) -> None:
     FOLDER is the output folder (the last record of every job) or one run of it
     (DIR/runs/RUN).
     """
-    rows, run = _rows(folder.absolute())
+    rows, run, not_run = _rows(folder.absolute())
     counts = dict(Counter(row.status for row in rows))
     shown = [row for row in rows if not only_failed or row.status == _FAILED]
     if as_json:
-        content = {"run": run, "counts": counts, "jobs": [asdict(row) for row in shown]}
+        jobs = [asdict(row) for row in shown]
+        content = {"run": run, "counts": counts, "jobs": jobs, "not_run": not_run}
         click.echo(json.dumps(content, indent=1))
         return
-    _print(folder, rows, shown, run)
+    _print(folder, rows, shown, run, not_run)
 
 
-def _rows(folder: Path) -> tuple[list[Row], dict[str, Any]]:
-    """Return the records at a glance, and what ``run.json`` says of a single run."""
+def _rows(folder: Path) -> tuple[list[Row], dict[str, Any], dict[str, list[str]]]:
+    """Return the records at a glance, what ``run.json`` says of one run, and what was not run."""
     from csstcore.run.index import peek_index
+    from csstcore.run.standing import read_run, standing
 
     if (folder / "runs").is_dir():
-        with peek_index(folder) as index:
-            return sorted(index.latest().values(), key=lambda row: (row.pipeline, row.job)), {}
+        found = standing(folder)
+        return found.rows, {}, found.not_run
     if (folder / "run.json").is_file() and folder.parent.name == "runs":
-        try:
-            run = json.loads((folder / "run.json").read_bytes())
-        except (OSError, ValueError) as error:
-            raise FileError(f"{folder / 'run.json'}: {error}") from error
+        run = read_run(folder / "run.json")
         with peek_index(folder.parent.parent) as index:
-            return index.of_run(folder.name), run
+            rows = index.of_run(folder.name)
+        ended = {row.job for row in rows}
+        left = [job for job in run["to_run"] if job not in ended]
+        return rows, run, {run["pipeline"]: left} if left else {}
     raise FileError(f"{folder}: neither an output folder (with runs/) nor a run (with run.json)")
 
 
-def _print(folder: Path, rows: list[Row], shown: list[Row], run: dict[str, Any]) -> None:
+def _print(
+    folder: Path,
+    rows: list[Row],
+    shown: list[Row],
+    run: dict[str, Any],
+    not_run: dict[str, list[str]],
+) -> None:
     from csstcore.cli.table import aligned
     from csstcore.run.progress import duration
 
@@ -73,7 +81,7 @@ def _print(folder: Path, rows: list[Row], shown: list[Row], run: dict[str, Any])
         click.echo(aligned(table))
     counts = Counter(row.status for row in rows)
     listed = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no records"
-    waiting = len(run.get("to_run", ())) - len(rows) if run else 0
+    waiting = sum(map(len, not_run.values()))
     click.echo(listed + (f", {waiting} not run" if waiting > 0 else ""))
     if counts[_FAILED] or waiting > 0:
         click.echo(

@@ -96,7 +96,8 @@ class ReferenceStore:
         ReferenceFileError
             If the best one is ambiguous or its file is missing.
         ConfigurationError
-            If the type is unknown or its rules are wrong.
+            If the type is unknown, its rules are wrong, or the store does not exist and no
+            shipped rule matches.
         """
         if reference_type in self.overrides:
             path = self.overrides[reference_type]
@@ -106,6 +107,7 @@ class ReferenceStore:
         try:
             choice = choose(reference_type, self.tiers(reference_type), meta)
         except NoReferenceError as error:
+            self._require_store()
             if self.folder is not None:
                 raise
             raise NoReferenceError(f"{error}; {_NO_STORE}") from None
@@ -115,6 +117,9 @@ class ReferenceStore:
 
     def list(self, reference_type: str | None = None) -> tuple[Entry, ...]:
         """Return the rules in force, by type; of all types if none is named."""
+        if reference_type is not None:
+            self.registry.get(ReferenceType, reference_type)
+        self._require_store()
         every = self.registry.declared(ReferenceType)
         types = every if reference_type is None else [reference_type]
         return tuple(entry for name in types for tier in self.tiers(name) for entry in tier.entries)
@@ -209,7 +214,9 @@ class ReferenceStore:
             else replace(
                 entry, rule=entry.rule.model_copy(update={"sha256": file_sha256(entry.path)})
             )
-            for entry in self.list()
+            for name in self.registry.declared(ReferenceType)
+            for tier in self.tiers(name)
+            for entry in tier.entries
         ]
 
     def _present(self, choice: Choice) -> Choice:
@@ -224,6 +231,15 @@ class ReferenceStore:
                 "names it"
             )
         return choice
+
+    @property
+    def _absent(self) -> bool:
+        """Whether the store is a folder that does not exist (yet)."""
+        return isinstance(self._library, StoreFolder) and not self._library.path("").is_dir()
+
+    def _require_store(self) -> None:
+        if self._absent:
+            raise ConfigurationError(f"reference store {self.folder}: no such folder")
 
     def _local(self) -> StoreFolder:
         if self._library is None:
@@ -249,7 +265,8 @@ class ReferenceStore:
             mine = [entry for entry in self._frozen if entry.type == reference_type]
             store = [entry for entry in mine if entry.source == "store"]
             return RuleSet(store), RuleSet(entry for entry in mine if entry.source == "shipped")
-        stored = [] if self._library is None else store_entries(self._library, reference_type)
+        library = self._library
+        stored = [] if library is None or self._absent else store_entries(library, reference_type)
         return RuleSet(stored), RuleSet(self._shipped_entries(reference_type))
 
     def _shipped_entries(self, reference_type: str) -> Sequence[Entry]:

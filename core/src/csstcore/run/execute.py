@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from csstcore.errors import CsstError, ReferenceFileError
+from csstcore.errors import CsstError, FileError, ReferenceFileError
 from csstcore.references.choose import Choice
 from csstcore.run.call import now
 from csstcore.run.chosen import choose_references
@@ -32,8 +32,7 @@ logger = logging.getLogger("csstcore.run")
 def run_job(env: Environment, job: Job) -> JobRecord:
     """Execute a job; its files and its record are on disk when this returns.
 
-    Whatever goes wrong in the job is in the record; nothing is raised but what keeps the
-    record itself from being written.
+    Whatever goes wrong is in the record, also that the record itself could not be written.
     """
     setup = env.setup
     record = JobRecord(
@@ -50,27 +49,43 @@ def run_job(env: Environment, job: Job) -> JobRecord:
     )
     work = work_folder(setup.run_folder) / job.id
     wall, cpu = time.perf_counter(), time.process_time()
-    with job_log(setup.run_folder / "log" / f"{job.id}.jsonl") as log:
-        try:
-            _Execution(env, job, record, work).run(log)
-        except CsstError as error:
-            record.why, record.failure = str(error), Failure.ERROR
-            logger.error("%s", error)
-        except MemoryError:
-            record.why, record.failure = "out of memory", Failure.ERROR
-        except OSError as error:
-            record.why, record.failure = str(error), Failure.ERROR
-            logger.exception("the system refused")
-        except Exception as error:
-            record.why, record.failure = f"{type(error).__name__}: {error}", Failure.BUG
-            logger.exception("bug in the framework")
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    try:
+        with job_log(setup.run_folder / "log" / f"{job.id}.jsonl") as log:
+            _execute(_Execution(env, job, record, work), log)
+    except OSError as error:  # The log.
+        _fail(record, f"log: {error.strerror}", Failure.ERROR)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     record.ended = now()
     record.wall_s, record.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     record.peak_bytes = max([record.peak_bytes, *(s.peak_bytes for s in record.stages)])
-    save_record(record, setup.run_folder / "jobs")
+    try:
+        save_record(record, setup.run_folder / "jobs")
+    except FileError as error:
+        _fail(record, str(error), Failure.ERROR)
     return record
+
+
+def _execute(execution: _Execution, log: JobLog) -> None:
+    """Execute a job; whatever goes wrong goes into its record."""
+    record = execution.record
+    try:
+        execution.run(log)
+    except CsstError as error:
+        _fail(record, str(error), Failure.ERROR)
+        logger.error("%s", error)
+    except MemoryError:
+        _fail(record, "out of memory", Failure.ERROR)
+    except OSError as error:
+        _fail(record, str(error), Failure.ERROR)
+        logger.exception("the system refused")
+    except Exception as error:
+        _fail(record, f"{type(error).__name__}: {error}", Failure.BUG)
+        logger.exception("bug in the framework")
+
+
+def _fail(record: JobRecord, why: str, failure: Failure) -> None:
+    record.status, record.why, record.failure = Status.FAILED, why, failure
 
 
 def work_folder(run_folder: Path) -> Path:

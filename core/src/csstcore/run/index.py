@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from csstcore.errors import FileError
+from csstcore.errors import ConfigurationError, FileError
 from csstcore.run.hashes import FileHash, Stamp
 from csstcore.run.record import JobRecord, load_record
 from csstcore.run.status import Status
@@ -60,9 +60,15 @@ class Index:
         self._connection, self._folder = connection, folder
 
     def add(self, record: JobRecord) -> None:
-        """Add a record and the hashes of its files."""
-        self._insert(record)
-        self._connection.commit()
+        """Add a record and the hashes of its files.
+
+        If the disk is full it is left out: the next run finds it among the records.
+        """
+        try:
+            self._insert(record)
+            self._connection.commit()
+        except sqlite3.OperationalError:
+            self._connection.rollback()
 
     def add_hashes(self, hashes: Iterable[FileHash]) -> None:
         """Remember hashes."""
@@ -172,20 +178,22 @@ def open_index(folder: Path) -> Iterator[Index]:
 
     Raises
     ------
-    FileError
-        If it cannot be opened or made.
+    ConfigurationError
+        If it cannot be opened, made or written.
     """
     path = folder / NAME
     try:
         connection = _connect(path)
     except sqlite3.OperationalError as error:
-        raise FileError(f"{path}: {error}") from error
+        raise ConfigurationError(f"{path}: {error}") from error
     except sqlite3.DatabaseError:
         for part in (path, path.with_name(f"{NAME}-wal"), path.with_name(f"{NAME}-shm")):
             part.unlink(missing_ok=True)
         connection = _connect(path)
     try:
         yield Index(connection, folder)
+    except sqlite3.OperationalError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
     finally:
         connection.close()
 

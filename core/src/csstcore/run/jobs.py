@@ -19,6 +19,9 @@ from csstcore.run.scan import IDENTITY_KEYS, Scan, Taken
 
 Key = tuple[Any, ...]
 
+_PLAIN = re.compile(r"[A-Za-z0-9+][A-Za-z0-9.+-]*")
+_LONGEST = 100
+
 
 @dataclass(slots=True)
 class Unit:
@@ -35,7 +38,7 @@ class Job:
     """One run of a pipeline on one combination of keys."""
 
     id: str
-    """Unique in the pipeline, safe as a file name."""
+    """A function of the keys alone (`job_id`), unique in the pipeline, safe as a file name."""
     keys: dict[str, Any]
     inputs: dict[str, list[Unit]] = field(default_factory=dict)
     problem: str = ""
@@ -94,6 +97,7 @@ def make_jobs(plan: Plan, found: Scan) -> Jobs:
             [f"no input has all keys of group_by ({', '.join(group_by)}), so nothing makes a job"],
         )
     unused = {path: _reasons(reasons) for path, reasons in found.refused.items()}
+    unused |= found.no_files
     groups: dict[Key, dict[str, list[Taken]]] = {}
     for item in required or makers:
         for taken in found.taken[item.name]:
@@ -117,7 +121,7 @@ def make_jobs(plan: Plan, found: Scan) -> Jobs:
             if item.name not in made and taken.path not in joined:
                 unused.setdefault(taken.path, f"input {item.name}: no job has its keys")
     jobs += [_unreadable(path, why) for path, why in found.unreadable.items()]
-    _make_unique(jobs)
+    _require_unique(plan, jobs)
     return Jobs(jobs, unused)
 
 
@@ -178,7 +182,7 @@ def _join(
 
 def _job(plan: Plan, key: Key, inputs: Mapping[str, list[Taken]]) -> Job:
     keys = dict(zip(plan.group_by, key, strict=True))
-    job = Job(_safe("_".join(map(str, key)) or "all"), keys)
+    job = Job(job_id(key), keys)
     problems = []
     for item in plan.inputs:
         units, metas, problem = _units(plan, item, keys, inputs.get(item.name, []))
@@ -241,19 +245,38 @@ def _sortable(key: Key) -> Key:
 
 
 def _unreadable(path: Path, why: str) -> Job:
-    return Job(_safe(f"file_{path.name}"), {}, problem=why)
+    """Return the job, which fails, of a file that cannot be read; its key is the path."""
+    return Job(f"file_{_hashed(path.name, str(path))}", {"file": str(path)}, problem=why)
 
 
-def _safe(text: str) -> str:
-    """Return `text` as a file name; what is not safe is replaced and marked by a hash."""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".")[:100]
-    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+def job_id(values: Sequence[Any]) -> str:
+    """Return the id of a job, which depends on the values of its keys and on nothing else.
+
+    Plain values (letters, digits and ``. + -``) are joined by ``_``, which none of them holds:
+    different keys have different ids. With any other value the id is made safe as a file name
+    and ends with ``__`` and a hash.
+    """
+    texts = [str(value) for value in values]
+    text = "_".join(texts) or "all"
+    if all(_PLAIN.fullmatch(part) for part in texts) and len(text) <= _LONGEST:
+        return text
+    return _hashed(text, json.dumps(texts))
 
 
-def _make_unique(jobs: Sequence[Job]) -> None:
-    """Mark jobs whose different keys give the same id; unreadable files of one name too."""
+def _hashed(text: str, identity: str) -> str:
+    safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip(".-")[:_LONGEST] or "job"
+    return f"{safe}__{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def _require_unique(plan: Plan, jobs: Sequence[Job]) -> None:
+    """Refuse keys that differ by their type only: one definition gives 7, another "7".
+
+    Raises
+    ------
+    Problems
+        Naming them.
+    """
     counts = Counter(job.id for job in jobs)
-    for job in jobs:
-        if counts[job.id] > 1:
-            text = json.dumps([job.keys, job.problem], default=str)
-            job.id = f"{job.id}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    twice = [f"job {job.id}: {job.keys}" for job in jobs if counts[job.id] > 1]
+    if twice:
+        raise Problems(f"pipeline {plan.name}: keys that differ by type only", twice)

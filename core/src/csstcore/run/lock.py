@@ -23,7 +23,11 @@ def locked(folder: Path) -> Iterator[None]:
         Naming the process that holds it.
     """
     path = folder / LOCK_NAME
-    with path.open("a+", encoding="ascii") as file:
+    try:
+        file = path.open("a+", encoding="ascii")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

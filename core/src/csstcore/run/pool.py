@@ -107,9 +107,17 @@ class ProcessPool:
             result = worker.connection.recv_bytes().decode()
         except (EOFError, OSError):
             self._workers.remove(worker)
-            return Outcome(task.name, "", _cause(worker.end(_GRACE_S)))
+            return Outcome(task.name, "", self._cause(worker.end(_GRACE_S)))
         worker.task = None
         return Outcome(task.name, result)
+
+    def _cause(self, status: int) -> str:
+        if status < 0:
+            hint = ", out of memory?" if -status == signal.SIGKILL else ""
+            return f"worker died (signal {-status}{hint})"
+        printed = self.log.is_file() and self.log.stat().st_size > 0
+        where = f"; what workers printed is in {self.log.name}" if printed else ""
+        return f"worker died (exit status {status}{where})"
 
     def _start(self, setup: str) -> _Worker:
         ours, theirs = _pipe()
@@ -152,10 +160,3 @@ def _pipe() -> tuple[Connection, Connection]:
 
     ours, theirs = Pipe(duplex=True)
     return ours, theirs
-
-
-def _cause(status: int) -> str:
-    if status >= 0:
-        return f"worker died (exit status {status}; what it printed is in workers.txt)"
-    hint = ", out of memory?" if -status == signal.SIGKILL else ""
-    return f"worker died (signal {-status}{hint})"

@@ -34,7 +34,7 @@ class TerminalProgress:
         self._ended += 1
         self._failed += job.status is Status.FAILED
         if job.status is Status.FAILED or not self._watched:
-            why = f": {job.why}" if job.why else ""
+            why = f": {' '.join(job.why.split())}" if job.why else ""
             self._line(f"[{self._ended}/{self._total}] {job.job}: {job.status}{why}")
         self._bar()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -179,21 +180,36 @@ def load_record(path: Path) -> JobRecord:
 
 
 def save_record(record: JobRecord, folder: Path) -> Path:
-    """Write the record atomically into `folder`; its rename commits the job."""
+    """Write the record atomically into `folder`; its rename commits the job.
+
+    Raises
+    ------
+    FileError
+        If the system refuses, for example because the disk is full.
+    """
     path = folder / f"{record.job}.json"
     write_atomically(path, to_json(record))
     return path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file under a temporary name, flush it to disk, and rename it.
+
+    Raises
+    ------
+    FileError
+        If the system refuses; what was there before stays.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

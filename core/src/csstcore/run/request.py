@@ -59,9 +59,13 @@ class Summary:
     folder: Path
     """The run folder."""
     jobs: list[JobSummary] = field(default_factory=list)
+    planned: int = 0
+    """Number of jobs there are, to run or not; none only if a shard has none."""
     unused: dict[Path, str] = field(default_factory=dict)
     report: Path | None = None
     interrupted: bool = False
+    problem: str = ""
+    """Why the end of the run could not be written."""
     wall_s: float = 0.0
 
     @property
@@ -76,7 +80,7 @@ class Summary:
             return EXIT_INTERRUPTED
         failed = sum(job.status is Status.FAILED for job in self.jobs)
         if not failed:
-            return EXIT_DONE
+            return EXIT_SOME_FAILED if self.problem else EXIT_DONE
         return EXIT_ALL_FAILED if failed == len(self.jobs) else EXIT_SOME_FAILED
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from csstcore.errors import ConfigurationError, CsstError
+from csstcore.errors import ConfigurationError, CsstError, FileError
 from csstcore.plugins.registry import Registry
 from csstcore.references.library import is_remote
 from csstcore.report import write_report
@@ -188,7 +188,11 @@ class _Run:
         self.started = now()
         self.folder = self.env.setup.run_folder
         self.summary = Summary(
-            self.env.setup.run, self.env.plan.name, self.folder, unused=self.jobs.unused
+            self.env.setup.run,
+            self.env.plan.name,
+            self.folder,
+            planned=len(decisions),
+            unused=self.jobs.unused,
         )
 
     def execute(self, executor: Callable[[Path], Executor]) -> Summary:
@@ -202,8 +206,8 @@ class _Run:
         if not self.to_run:
             self.summary.folder = self.env.setup.folder
             return self.summary
-        (self.folder / "jobs").mkdir(parents=True)
-        (self.folder / "log").mkdir()
+        _make_folder(self.folder / "jobs")
+        _make_folder(self.folder / "log")
         self._save("running")
         self.progress.start(len(self.to_run), len(kept))
         try:
@@ -213,8 +217,11 @@ class _Run:
         finally:
             self.progress.finish()
             remove_leftovers(self.env.setup.folder)
-        self.summary.report = _report(self.folder)
-        self._save("interrupted" if self.summary.interrupted else "ended")
+        try:
+            self.summary.report = _report(self.folder)
+            self._save("interrupted" if self.summary.interrupted else "ended")
+        except FileError as error:
+            self.summary.problem = str(error)
         return self.summary
 
     def _work(self, executor: Executor) -> None:
@@ -259,7 +266,10 @@ class _Run:
                 for definition, path in unit.files
             ],
         )
-        save_record(record, self.folder / "jobs")
+        try:
+            save_record(record, self.folder / "jobs")
+        except FileError as error:
+            record.why = f"{record.why}; {error}"
         return record
 
     def _ended(self, record: JobRecord) -> None:
@@ -302,8 +312,16 @@ class _Run:
 
 
 def _report(folder: Path) -> Path | None:
-    """Write the HTML report; there is none without a record."""
+    """Write the HTML report; there is none without a record.
+
+    Raises
+    ------
+    FileError
+        If the system refuses.
+    """
     try:
         return write_report(folder)
     except CsstError:
         return None
+    except OSError as error:
+        raise FileError(f"report of {folder}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,12 +47,21 @@ class Scan:
     """Files that some input would take, with what is wrong with them."""
     refused: dict[Path, dict[str, str]] = field(default_factory=dict)
     """Files that no input takes: the reason by input."""
+    no_files: dict[Path, str] = field(default_factory=dict)
+    """What is below the named folders and is not looked into, with the reason."""
 
 
-def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+def find_files(paths: Iterable[Path], left: dict[Path, str]) -> Iterator[tuple[Path, bool]]:
     """Yield every file named or below a named folder, once, and whether it was named itself.
 
-    Hidden files are left out, and the records below the output folder of a run.
+    Links are followed, each folder once. Hidden files are left out, and the records below the
+    output folder of a run. Only regular files are yielded, nothing that waits (a pipe) or never
+    ends (a device).
+
+    Parameters
+    ----------
+    left
+        Gets what is not yielded though it is neither hidden nor a record, with the reason.
 
     Raises
     ------
@@ -59,22 +69,52 @@ def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
         If a path does not exist.
     """
     seen: set[Path] = set()
+    visited: set[tuple[int, int]] = set()
     for path in paths:
         absolute = Path(os.path.abspath(path))
         if absolute.is_dir():
-            found = [(file, False) for file in _below(absolute)]
+            found = [(file, False) for file in _below(absolute, visited, left)]
         elif absolute.exists():
             found = [(absolute, True)]
         else:
-            raise ConfigurationError(f"{path}: no such file or folder")
+            raise ConfigurationError(f"{_printable(path)}: no such file or folder")
         for file, named in found:
-            if file not in seen:
-                seen.add(file)
+            if file in seen:
+                continue
+            seen.add(file)
+            why = _why_no_file(file)
+            if why:
+                left[_printable(file)] = why
+            else:
                 yield file, named
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+def _why_no_file(path: Path) -> str:
+    """Return why a path cannot be an input, or an empty string."""
+    try:
+        str(path).encode()
+        mode = path.stat().st_mode
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if stat.S_ISREG(mode) else "no regular file"
+
+
+def _printable(path: Path) -> Path:
+    return Path(str(path).encode(errors="surrogateescape").decode(errors="backslashreplace"))
+
+
+def _below(folder: Path, visited: set[tuple[int, int]], left: dict[Path, str]) -> Iterator[Path]:
+    def refused(error: OSError) -> None:
+        left[_printable(Path(error.filename))] = f"cannot be read: {error.strerror}"
+
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=refused):
+        status = Path(root).stat()
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
         is_output = "index.sqlite" in files
         folders[:] = sorted(
             name for name in folders if name[0] != "." and not (is_output and name == "runs")
@@ -88,7 +128,7 @@ def scan(plan: Plan, definitions: Definitions, paths: Iterable[Path]) -> Scan:
     """Offer every file to every input of a pipeline."""
     result = Scan({item.name: [] for item in plan.inputs})
     wanted = _wanted(plan)
-    for path, named in find_files(paths):
+    for path, named in find_files(paths, result.no_files):
         reasons: dict[str, str] = {}
         errors: list[str] = []
         taken = False
