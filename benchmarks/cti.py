@@ -30,8 +30,9 @@ from csst_calib.stages.cti import correct_cti
 from csst_calib.stages.gain import apply_gain
 from csst_calib.stages.measure_cti import measure_cti
 from csst_calib.stages.overscan import subtract_overscan
-from csst_sim.direct import simulate
+from csst_sim.direct import shot_of, simulate
 from csst_sim.plan import parse_plan
+from csst_sim.stages.charge import transfer
 from csstcore.api import Image, Meta, replace
 
 DETECTOR = 7
@@ -104,24 +105,36 @@ def lag_profile(plane: Plane, chosen: Plane, axis: int, readout: Readout) -> Pla
     return total / max(count, 1)
 
 
+def scene(readout: Readout) -> tuple[Plane, Plane]:
+    """Return a sky of 30 electrons with single bright pixels, and the same after transfer."""
+    plan = {"name": "cti", "kind": "imaging", "detectors": [DETECTOR]}
+    entry = {"obs_id": "10100003000", "time": "2028-01-01T00:00:00"}
+    shot = shot_of(parse_plan(plan | {"exposure": [entry]}, "plan"), entry["obs_id"], DETECTOR)
+    rng = np.random.default_rng(1)
+    true = np.full(readout.shape, 30.0, np.float32)
+    bright = tuple(rng.integers(0, size, true.size // 3000) for size in true.shape)
+    low, high = np.log([CHARGES_ELECTRON[0], CHARGES_ELECTRON[-1]])
+    true[bright] += np.exp(rng.uniform(low, high, len(bright[0]))).astype(np.float32)
+    raw = transfer(Image(true, u.electron), shot).data
+    seen = np.empty_like(true)
+    for channel in readout:
+        seen[channel.active] = raw[channel.raw]
+    return true, seen
+
+
 def report_trails(true: Plane, seen: Plane, corrected: Plane, readout: Readout) -> None:
-    """Print what is left of the trail behind pixels that stand out, by their charge."""
+    """Print what is left of the trails behind bright pixels, by their charge."""
+    total, left_total = (np.abs(p - true).sum(dtype=float) for p in (seen, corrected))
+    print(f"all pixels: |left| / |trail| = {left_total / total:.4f}")
     print("charge (e-)        pixels  axis      trail (e-)  left (e-)  |left| / |trail|")
     for low, high in pairwise(CHARGES_ELECTRON):
         chosen = (true > low) & (true < high)
         for axis, name in ((0, "parallel"), (1, "serial")):
-            behind = np.zeros(true.shape, np.bool_)
-            for channel in readout:  # the pixel behind is much fainter: an edge of charge
-                view = true[channel.active][channel.read_order]
-                target = behind[channel.active][channel.read_order]
-                ahead, after = np.moveaxis(view, axis, 0), np.moveaxis(target, axis, 0)
-                after[:-1] = ahead[1:] < 0.2 * ahead[:-1]
-            picked = chosen & behind
-            trail = lag_profile(seen - true, picked, axis, readout)[1:]
-            left = lag_profile(corrected - true, picked, axis, readout)[1:]
+            trail = lag_profile(seen - true, chosen, axis, readout)[1:]
+            left = lag_profile(corrected - true, chosen, axis, readout)[1:]
             ratio = np.abs(left).sum() / np.abs(trail).sum()
             print(
-                f"{low:7.0f} - {high:7.0f}  {picked.sum():8d}  {name:8s}  {trail.sum():9.4f}  "
+                f"{low:7.0f} - {high:7.0f}  {chosen.sum():8d}  {name:8s}  {trail.sum():9.4f}  "
                 f"{left.sum():9.4f}  {ratio:.3f}"
             )
 
@@ -147,7 +160,7 @@ def _moments(plane: Plane, stars: Any, readout: Readout) -> Plane:
     half = readout.channel_rows
     grid_y, grid_x = np.mgrid[-8:9, -8:9]
     for star in stars:
-        y, x = int(star["y"]) - 1, int(star["x"]) - 1
+        y, x = int(star["y"].value) - 1, int(star["x"].value) - 1
         if not (10 < y < plane.shape[0] - 10 and 10 < x < plane.shape[1] - 10):
             continue
         stamp = plane[y - 8 : y + 9, x - 8 : x + 9].astype(float)
@@ -199,13 +212,15 @@ def main() -> None:
         raw["seen"].data[channel.overscan] = raw["true"].data[channel.overscan]
     planes = {name: electrons(image, readout).data for name, image in raw.items()}
     del raw
-    image = Image(planes["seen"].copy(), u.electron)
-    before, start = peak_gb(), (time.perf_counter(), time.process_time())
-    planes["corrected"] = correct_cti(image, readout, cti).data
-    print("correct_cti", spent(*start))
-    print(f"peak memory grew by {peak_gb() - before:.2f} GB")
-    report_trails(planes["true"], planes["seen"], planes["corrected"], readout)
+    planes["corrected"] = correct_cti(Image(planes["seen"].copy(), u.electron), readout, cti).data
     report_stars(QTable.read(options.folder / "stars.ecsv"), planes, readout)
+    del planes
+    true, seen = scene(readout)
+    image = Image(seen.copy(), u.electron)
+    before, start = peak_gb(), (time.perf_counter(), time.process_time())
+    correct_cti(image, readout, cti)
+    print("correct_cti", spent(*start), f"peak memory grew by {peak_gb() - before:.2f} GB")
+    report_trails(true, seen, image.data, readout)
 
 
 if __name__ == "__main__":
