@@ -117,6 +117,19 @@ def test_what_a_stage_says_is_text_and_never_markup(make_run: MakeRun) -> None:
     assert html.escape(evil, quote=False).split("'")[0] in text
 
 
+def test_a_caveat_is_amber_and_told_once_in_the_details(make_run: MakeRun) -> None:
+    folder = make_run(1)
+    (path,) = (folder / "jobs").glob("*.json")
+    record = load_record(path)
+    said = "stage solve_position: few stars"
+    record.status, record.why, record.caveats = Status.CAVEATS, said, [said]
+    save_record(record, folder / "jobs")
+    text, page = read(write_report(folder))
+    assert page.count("div", **{"class": "problem"}) == 0
+    assert page.count("ul", **{"class": "plain caveats"}) == 1
+    assert text[text.index('id="details"') :].count(said) == 1
+
+
 def test_a_figure_outside_the_run_folder_is_not_embedded(make_run: MakeRun) -> None:
     folder = make_run(1, figures=True)
     (path,) = (folder / "jobs").glob("*.json")

@@ -173,6 +173,22 @@ def test_clipped_fraction_is_reported(stack) -> None:
     assert notes.metrics["clipped_fraction"] == pytest.approx(0.0105, abs=0.005)
 
 
+def test_values_that_take_no_part_are_not_counted_as_clipped() -> None:
+    images = frames(np.full((4, 8, 8), 100.0, np.float32))
+    images[0].data[:] = np.nan
+    images[1] = replace(images[1], flags=np.full((8, 8), images[1].bit("saturated"), np.uint16))
+    with collecting() as notes:
+        combine(images)
+    assert notes.metrics["clipped_fraction"] == 0.0
+
+
+def test_frames_whose_flags_mean_other_things_are_refused() -> None:
+    first, second = frames(np.zeros((2, 8, 8), np.float32))
+    other = replace(second, flags=np.zeros((8, 8), np.uint16), flag_bits={"bad": 4})
+    with pytest.raises(UnprocessableData, match=r"frame 1 has the flag bits \{'bad': 4\}; expec"):
+        combine([first, other])
+
+
 @pytest.mark.parametrize("wrong", [{"data": np.zeros((4, 4), np.float32)}, {"unit": u.adu}])
 def test_frames_that_do_not_match_are_refused(wrong) -> None:
     first, second = frames(np.zeros((2, 8, 8), np.float32))

@@ -195,7 +195,9 @@ def mutual(first: Points, second: Points, tolerance: float, tree: cKDTree | None
     tree = cKDTree(second) if tree is None else tree
     distance, there = tree.query(first, distance_upper_bound=tolerance)
     here = np.flatnonzero(np.isfinite(distance))
-    order = here[np.argsort(distance[here], kind="stable")]
-    _, nearest = np.unique(there[order], return_index=True)
-    chosen = np.sort(order[nearest])
-    return np.column_stack([chosen, there[chosen]]).astype(np.intp)
+    there = there[here]
+    wanted = np.unique(there)
+    back = np.empty(len(second), np.intp)
+    back[wanted] = cKDTree(first).query(second[wanted])[1]
+    chosen = back[there] == here
+    return np.column_stack([here[chosen], there[chosen]]).astype(np.intp)

@@ -56,13 +56,13 @@ def combine(
     combined
         float32 data and variance; flags: what all frames share, and ``bad`` (data 0,
         variance 0) where no value was usable. Its meta holds what the frames share. Metrics:
-        ``combined_frames`` and ``clipped_fraction``.
+        ``combined_frames`` and ``clipped_fraction`` (of the values that take part).
 
     Raises
     ------
     UnprocessableData
-        If there is no frame, shapes or units differ, or weights are asked for and a frame
-        has no variance.
+        If there is no frame, shapes, units or flag bits differ, or weights are asked for and
+        a frame has no variance.
     """
     first = _first_of_equals(images)
     rows, columns = first.shape
@@ -76,12 +76,13 @@ def combine(
     largest = len(images) * min(height, rows) * columns
     buffer = np.empty(largest, np.float32)
     noise_buffer = np.empty(largest if variances else 0, np.float32)
-    used = 0
+    usable = used = 0
     for tile in row_tiles(rows, height):
         size = (tile.stop - tile.start) * columns
         values = buffer[: len(images) * size].reshape(-1, size)
         sigmas_square = noise_buffer[: len(images) * size].reshape(-1, size)
         _load(images, tile, values, sigmas_square)
+        usable += int(np.count_nonzero(np.isfinite(values)))
         count = np.empty(size, np.int32)
         combine_pixels(
             values,
@@ -97,7 +98,7 @@ def combine(
         flags[tile][count.reshape(-1, columns) == 0] |= first.bit("bad")
         used += int(count.sum())
     note_frames(images)
-    metric("clipped_fraction", 1 - used / (len(images) * rows * columns))
+    metric("clipped_fraction", 1 - used / max(usable, 1))
     return Image(
         data=data,
         unit=first.unit,
@@ -117,6 +118,11 @@ def _first_of_equals(images: Sequence[Image]) -> Image:
             raise UnprocessableData(
                 f"frame {number} has shape {image.shape} and unit {image.unit}; expected "
                 f"{first.shape} and {first.unit} as the first"
+            )
+        if image.flags is not None and dict(image.flag_bits) != dict(first.flag_bits):
+            raise UnprocessableData(
+                f"frame {number} has the flag bits {dict(image.flag_bits)}; expected "
+                f"{dict(first.flag_bits)} as the first"
             )
     return first
 

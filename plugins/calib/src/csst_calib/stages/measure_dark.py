@@ -23,7 +23,7 @@ from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.stages.combine import MASKING_FLAGS
 from csst_calib.stages.dark import RATE_UNIT
-from csst_calib.tiles import row_tiles
+from csst_calib.tiles import Region, channel_tiles
 from csstcore.api import Image, Reference, UnprocessableData, metric
 
 TILE_BYTES = 64 * 1024**2
@@ -64,7 +64,8 @@ def measure_dark(
     -------
     dark
         electron / s, with variance; ``bad`` (rate and variance 0) where no value was left.
-        Metrics: ``combined_frames``, ``clipped_fraction``, ``exposure_times`` (their number).
+        Metrics: ``combined_frames``, ``clipped_fraction`` (of the values that take part),
+        ``exposure_times`` (their number).
 
     Raises
     ------
@@ -89,26 +90,21 @@ def measure_dark(
         np.uint16(sum(int(image.flag_bits.get(name, 0)) for name in MASKING_FLAGS))
         for image in images
     ]
-    used = 0
-    for channel in readout:
-        width = channel.active[1].stop - channel.active[1].start
-        height = max(1, TILE_BYTES // (4 * width * len(images)))
-        for tile in row_tiles(readout.channel_rows, height):
-            region = (
-                slice(channel.active[0].start + tile.start, channel.active[0].start + tile.stop),
-                channel.active[1],
-            )
-            rate, rate_variance, count = fit_rates(
-                _charges(images, bias, region, bits),
-                seconds,
-                np.square(noise[:, channel.index].astype(np.float64)),
-                _bias_variance(bias, region),
-                clip_sigma,
-            )
-            data[region], variance[region] = rate, rate_variance
-            flags[region][count == 0] |= images[0].bit("bad")
-            used += int(count.sum())
-    metric("clipped_fraction", 1 - used / (len(images) * rows * columns))
+    usable = used = 0
+    height = max(1, TILE_BYTES // (4 * columns * len(images)))
+    for channel, region in channel_tiles(readout, height):
+        charges = _charges(images, bias, region, bits)
+        usable += int(np.count_nonzero(np.isfinite(charges)))
+        data[region], variance[region], count = fit_rates(
+            charges,
+            seconds,
+            np.square(noise[:, channel.index].astype(np.float64)),
+            _bias_variance(bias, region),
+            clip_sigma,
+        )
+        flags[region][count == 0] |= images[0].bit("bad")
+        used += int(count.sum())
+    metric("clipped_fraction", 1 - used / max(usable, 1))
     metric("exposure_times", len(np.unique(seconds)))
     note_frames(images)
     return Image(
@@ -124,7 +120,7 @@ def measure_dark(
 def _charges(
     images: Sequence[Image],
     bias: Image,
-    region: tuple[slice, slice],
+    region: Region,
     bits: Sequence[np.uint16],
 ) -> NDArray[np.float32]:
     """Return the charge of a region in every frame, infinite where a value takes no part."""
@@ -137,7 +133,7 @@ def _charges(
     return charges
 
 
-def _bias_variance(bias: Image, region: tuple[slice, slice]) -> NDArray[np.float32]:
+def _bias_variance(bias: Image, region: Region) -> NDArray[np.float32]:
     if bias.variance is None:
         return np.zeros_like(bias.data[region])
     return bias.variance[region]

@@ -18,9 +18,10 @@ BLOCK_PIXEL = 4
 SOURCE_SIGMA = 3.0
 BRIGHT_SIGMA = 60.0
 BRIGHT_BLOCKS = 8
+"""Around blocks brighter than `BRIGHT_SIGMA` the wings are masked this far."""
+
 CLIP_SIGMA = 4.0
 SAMPLED_ROWS = 500
-"""Around blocks brighter than `BRIGHT_SIGMA` the wings are masked this far."""
 
 
 def estimate_background(
