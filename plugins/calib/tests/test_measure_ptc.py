@@ -188,3 +188,10 @@ def test_area_changes_are_the_slope_over_the_squared_mean() -> None:
     found, error = area_changes(LEVELS, covariance, np.full((6, 2, 2), 3.0))
     assert found == pytest.approx(a, abs=1e-12)
     assert np.all(error > 0)
+
+
+def test_saturated_flats_alone_are_refused(frames, readout) -> None:
+    for image in frames[0]:
+        image.set_flag("saturated", np.ones(readout.shape, np.bool_))
+    with pytest.raises(UnprocessableData, match="channel 1: every flat frame is saturated"):
+        measure_ptc(*frames, readout)

@@ -23,7 +23,7 @@ from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.stages.bad_pixels import SAMPLE_STEP
 from csst_calib.stages.dark import RATE_UNIT
-from csst_calib.tiles import row_tiles
+from csst_calib.tiles import ROWS, channel_tiles, row_tiles
 from csstcore.api import Image, Reference, caveat, metric
 
 RESPONSE, UNSTABLE, COLUMN = np.uint8(1), np.uint8(2), np.uint8(4)
@@ -115,11 +115,13 @@ def find_bad_pixels(
     for rows in row_tiles(readout.shape[0]):
         good = (flat.data[rows] >= low * median) & (flat.data[rows] <= high * median)
         rules[rows][~good] |= RESPONSE
+    if len(darks) >= ENOUGH_FRAMES:
+        _mark_unstable(darks, dark, bias, readout, unstable_sigma, rules)
+    else:
+        caveat(f"{len(darks)} dark frames do not tell unstable pixels; {ENOUGH_FRAMES} would")
     noise = per_channel(darks[0].meta.read_noise, u.electron, readout, "read noise")
     for channel, sigma in zip(readout, noise, strict=True):
         region = channel.active
-        if len(darks) >= ENOUGH_FRAMES:
-            _mark_unstable(darks, dark, bias, region, float(sigma), unstable_sigma, rules)
         _mark_columns(flat, region, column_rows, column_deviation, column_fraction, rules)
         _mark_hot(dark, region, float(sigma) ** 2 / survey_exposure_s, result)
     result.set_flag("bad", rules != 0)
@@ -127,8 +129,6 @@ def find_bad_pixels(
         metric(name, int(np.count_nonzero(rules & bit)))
     for name in ("bad", "hot", "warm"):
         metric(f"{name}_pixels", int(np.count_nonzero(result.flagged(name))))
-    if len(darks) < ENOUGH_FRAMES:
-        caveat(f"{len(darks)} dark frames do not tell unstable pixels; {ENOUGH_FRAMES} would")
     note_frames(darks)
     return result
 
@@ -137,24 +137,22 @@ def _mark_unstable(
     darks: Sequence[Image],
     dark: Image,
     bias: Image,
-    region: tuple[slice, slice],
-    read_noise: float,
+    readout: Readout,
     limit: float,
     rules: Rules,
 ) -> None:
-    """Mark pixels of a channel whose scatter over the frames is too large for their noise."""
-    first, last, columns = region[0].start, region[0].stop, region[1]
-    for tile in row_tiles(last - first):
-        part = slice(first + tile.start, first + tile.stop), columns
-        rate = dark.data[part]
+    """Mark pixels whose scatter over the frames is too large for their noise."""
+    noise = per_channel(darks[0].meta.read_noise, u.electron, readout, "read noise")
+    for channel, region in channel_tiles(readout, ROWS):
+        rate = dark.data[region]
         pulls = []
         for image in darks:
             charge = rate * np.float32(exposure_time_second(image))
-            sigma = np.sqrt(read_noise**2 + np.maximum(charge, 0))
-            pulls.append((image.data[part] - bias.data[part] - charge) / sigma)
+            sigma = np.sqrt(noise[channel.index] ** 2 + np.maximum(charge, 0))
+            pulls.append((image.data[region] - bias.data[region] - charge) / sigma)
         stack = np.stack(pulls)
         scatter = 1.4826 * np.median(np.abs(stack - np.median(stack, axis=0)), axis=0)
-        rules[part][scatter > limit] |= UNSTABLE
+        rules[region][scatter > limit] |= UNSTABLE
 
 
 def _mark_columns(

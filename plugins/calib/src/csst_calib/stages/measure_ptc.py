@@ -19,6 +19,7 @@ from csst_calib.ptc import Ptc
 from csst_calib.ptc_fit import (
     LEVEL_RATIO,
     LEVELS_FOR_SLOPE,
+    SATURATED,
     Curve,
     area_changes,
     can_slope,
@@ -153,46 +154,73 @@ def _measure(
     max_lag: int,
 ) -> tuple[Columns, Columns, Columns]:
     """Return the columns of the levels, of the fit and of the gain of one channel."""
-    dark_pixels = sum(each.pixels for each in dark)
-    zero = float(np.mean([each.mean for each in dark]))
-    dark_variance = float(np.mean([each.variance for each in dark]))
-    row_variance = float(np.mean([each.row_variance for each in dark]))
+    pixels_dark = sum(each.pixels for each in dark)
+    zero, noise, row_noise = (
+        float(np.mean([getattr(each, name) for each in dark]))
+        for name in ("mean", "variance", "row_variance")
+    )
     level = _levels(lit, zero)
     mean, variance, pixels = (level[name] for name in ("mean", "variance", "pixels"))
-    if not (np.all(mean > 0) and np.all((variance > dark_variance) | (level["saturated"] > 0))):
-        raise UnprocessableData(
-            f"channel {number}: the flat frames have levels {mean.round(1).tolist()} adu and "
-            f"variances {variance.round(1).tolist()} adu^2, the bias frames "
-            f"{dark_variance:.1f} adu^2; expected photon noise above the bias"
-        )
+    _require_light(number, level, noise)
     error = variance * np.sqrt(2 / np.maximum(pixels, 1))
     last, last_error, seen = turn_off(mean, variance, error, level["saturated"])
-    usable = np.arange(len(mean)) <= last
     curve = fit_curve(
         mean,
         variance,
         pixels,
-        (dark_variance, dark_variance * np.sqrt(2 / dark_pixels)),
-        usable,
+        (noise, noise * np.sqrt(2 / pixels_dark)),
+        np.arange(len(mean)) <= last,
     )
-    used = curve.used
-    a, a_error = area_changes(
-        mean[used], level["covariance"][used], _covariance_errors(curve, pixels, max_lag)
-    )
-    a[0, 0], a_error[0, 0] = curve.a00, curve.a00_error
-    read_noise = curve.gain * np.sqrt(row_variance)
-    relative = np.hypot(curve.gain_error / curve.gain, np.sqrt(0.5 / dark_pixels))
-    columns: Columns = {
+    levels: Columns = {
         **level,
         "channel": np.full(len(mean), number, np.int32),
         "variance_error": error,
         "pixels": pixels.astype(np.int64),
-        "used": used.astype(np.int16),
+        "used": curve.used.astype(np.int16),
         "residual": variance / curve.model - 1,
     }
-    full_well = curve.gain * mean[last]
     fit = {
         "channel": np.int32(number),
+        **_model(curve, level, max_lag),
+        **_full_well(curve.gain, curve.gain_error, mean[last], last_error),
+        "turn_off_seen": np.int16(seen),
+    }
+    read_noise = curve.gain * np.sqrt(row_noise)
+    relative = np.hypot(curve.gain_error / curve.gain, np.sqrt(0.5 / pixels_dark))
+    gain = {
+        "channel": np.int32(number),
+        "gain": curve.gain,
+        "gain_error": curve.gain_error,
+        "read_noise": read_noise,
+        "read_noise_error": read_noise * relative,
+    }
+    as_columns = [{name: np.asarray(value) for name, value in row.items()} for row in (fit, gain)]
+    return levels, as_columns[0], as_columns[1]
+
+
+def _require_light(number: int, level: dict[str, Values], noise: float) -> None:
+    """Raise `UnprocessableData` unless there is photon noise, and a level below saturation."""
+    mean, variance, saturated = (level[name] for name in ("mean", "variance", "saturated"))
+    if saturated[0] > SATURATED:
+        raise UnprocessableData(f"channel {number}: every flat frame is saturated")
+    if not (np.all(mean > 0) and np.all((variance > noise) | (saturated > 0))):
+        raise UnprocessableData(
+            f"channel {number}: the flat frames have levels {mean.round(1).tolist()} adu and "
+            f"variances {variance.round(1).tolist()} adu^2, the bias frames {noise:.1f} adu^2; "
+            "expected photon noise above the bias"
+        )
+
+
+def _model(curve: Curve, level: dict[str, Values], max_lag: int) -> dict[str, Any]:
+    """Return what the models say of one channel, in the columns of the fit."""
+    used = curve.used
+    a, a_error = area_changes(
+        level["mean"][used],
+        level["covariance"][used],
+        _covariance_errors(curve, level["pixels"], max_lag),
+    )
+    a[0, 0], a_error[0, 0] = curve.a00, curve.a00_error
+    return {
         "gain": curve.gain,
         "gain_error": curve.gain_error,
         "quadratic_gain": curve.quadratic_gain,
@@ -202,24 +230,22 @@ def _measure(
         "noise": curve.gain * np.sqrt(max(curve.noise, 0.0)),
         "chi_square": curve.chi_square,
         "levels": np.int32(np.count_nonzero(used)),
-        "sloped": np.int16(can_slope(mean[used])),
-        "turn_off": mean[last],
-        "turn_off_error": last_error,
-        "turn_off_seen": np.int16(seen),
-        "full_well": full_well,
-        "full_well_error": np.hypot(curve.gain * last_error, full_well * curve.gain_error),
+        "sloped": np.int16(can_slope(level["mean"][used])),
         "a": a,
         "a_error": a_error,
     }
-    gain = {
-        "channel": np.int32(number),
-        "gain": curve.gain,
-        "gain_error": curve.gain_error,
-        "read_noise": read_noise,
-        "read_noise_error": read_noise * relative,
+
+
+def _full_well(
+    gain: float, gain_error: float, turn_off_adu: float, error_adu: float
+) -> dict[str, float]:
+    """Return turn-off and full well, in the columns of the fit."""
+    return {
+        "turn_off": turn_off_adu,
+        "turn_off_error": error_adu,
+        "full_well": gain * turn_off_adu,
+        "full_well_error": float(np.hypot(gain * error_adu, turn_off_adu * gain_error)),
     }
-    as_columns = [{name: np.asarray(value) for name, value in row.items()} for row in (fit, gain)]
-    return columns, as_columns[0], as_columns[1]
 
 
 def _levels(lit: Sequence[tuple[float, PairStatistics]], zero: float) -> dict[str, Values]:
