@@ -36,7 +36,8 @@ from csst_sim.stages.charge import transfer
 from csstcore.api import Image, Meta, replace
 
 DETECTOR = 7
-LEVELS_ELECTRON = (5e3, 1.5e4, 3e4, 5e4, 7e4)
+LEVELS_ELECTRON = (5e3, 1.5e4, 3e4) + 4 * (5e4, 7e4)
+"""Most of the flats are bright: their trails stand out of the noise."""
 LAGS = 12
 CHARGES_ELECTRON = (300.0, 1e3, 3e3, 1e4, 5e4)
 Plane = NDArray[Any]
