@@ -32,6 +32,49 @@ def test_a_conflict_is_3(fake_distribution):
     assert main(["doctor"]) == 3
 
 
+DECLARING = """
+    from csstcore.plugin import *
+    from csstcore.plugin import hookimpl
+
+    @hookimpl
+    def csst_stages():
+        return [Stage("gone", "fake_bad.nowhere:align", "Align")]
+
+    @hookimpl
+    def csst_checks():
+        return [Check("odd", "fake_bad.plugin:nothing", "Check")]
+
+    @hookimpl
+    def csst_pipelines():
+        return [Pipeline("l1", "l1.toml", "Do all")]
+
+    @hookimpl
+    def csst_definitions():
+        return [Definition("raw", "raw.toml", "Raw")]
+
+    @hookimpl
+    def csst_references():
+        return [ReferenceRules("bad.bias", "bias.toml", "Bias")]
+"""
+
+
+def test_every_declaration_that_is_not_there_is_named_and_3(fake_distribution, capsys):
+    folder = fake_distribution("bad", DECLARING)
+    (folder / "raw.toml").write_text("[definition]\nname = 'raw'\n")
+    assert main(["doctor"]) == 3
+    out = capsys.readouterr().out
+    assert "Stage bad.gone: 'fake_bad.nowhere:align' cannot be imported: Module" in out
+    assert "Check bad.odd: 'fake_bad.plugin:nothing' cannot be imported: fake_bad.plugin has" in out
+    assert "Pipeline bad.l1: cannot read pipeline" in out
+    assert "Definition bad.raw: " in out
+    assert "definition.summary: missing" in out
+    assert "ReferenceRules bad.bad.bias: rule file" in out
+    assert main(["doctor", "--json"]) == 3
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert len(problems) == 5
+    assert main(["list"]) == 0
+
+
 def test_a_disabled_plugin_is_0(fake_distribution, monkeypatch):
     fake_distribution("bad", "raise RuntimeError")
     monkeypatch.setenv("CSSTCORE_DISABLE", "bad")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from csstcore.cli.settings import parse_settings
@@ -20,11 +22,13 @@ def command(name: str, assignments: tuple[str, ...]) -> None:
     """Describe the pipeline or definition NAME.
 
     A pipeline (full name, alias, or path of a TOML file) is checked against everything
-    installed and shown as a graph, every value with its origin. A definition is shown as a
-    table of its file name, keywords and columns.
+    installed and shown as a graph, every value with its origin. A definition (full name, or
+    path of a TOML file) is shown as a table of its file name, keywords and columns.
     """
+    from csstcore.cli.toml_files import kind_of
     from csstcore.definitions.catalog import Definitions
     from csstcore.definitions.describe import describe_definition
+    from csstcore.definitions.load import load_definition
     from csstcore.pipeline.check import build_plan
     from csstcore.pipeline.describe import describe_plan
     from csstcore.plugin import Definition
@@ -34,6 +38,9 @@ def command(name: str, assignments: tuple[str, ...]) -> None:
     definitions = Definitions(registry)
     if name in registry.declared(Definition):
         click.echo(describe_definition(definitions.get(name)))
+        return
+    if kind_of(Path(name)) == "definition":
+        click.echo(describe_definition(load_definition(Path(name))))
         return
     plan = build_plan(registry, definitions, name, parse_settings(assignments))
     click.echo(describe_plan(plan))

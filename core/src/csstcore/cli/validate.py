@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csstcore.errors import EXIT_ALL_FAILED, EXIT_DONE, EXIT_SOME_FAILED
+from csstcore.cli.toml_files import TomlKind, kind_of
+from csstcore.errors import EXIT_ALL_FAILED, EXIT_DONE, EXIT_SOME_FAILED, CsstError, Problems
 
 if TYPE_CHECKING:
     from csstcore.definitions.catalog import Definitions
+    from csstcore.plugins.registry import Registry
 
 
 @click.command("validate")
@@ -26,19 +28,26 @@ def command(
 ) -> None:
     """Say everything that is wrong with FILES at once.
 
-    Without --definition each file is compared with the definitions that recognise it. Exit
-    code: 0 all good, 4 some bad, 5 all bad.
+    Without --definition each file is compared with the definitions that recognise it; a TOML
+    file that is itself a definition or a pipeline is checked as such. Exit code: 0 all good,
+    4 some bad, 5 all bad.
     """
     from csstcore.definitions.catalog import Definitions
     from csstcore.plugins.discovery import discover
 
-    definitions = Definitions(discover())
+    registry = discover()
+    definitions = Definitions(registry)
     if name is not None:
         definitions.get(name)
     else:
         for problem in definitions.usable()[1]:
             click.echo(f"not used: {problem}", err=True)
-    reports = [_report(definitions, path, name) for path in files]
+    reports = [
+        _declaration(registry, definitions, path, kind)
+        if name is None and (kind := kind_of(path))
+        else _report(definitions, path, name)
+        for path in files
+    ]
     if as_json:
         click.echo(json.dumps(reports, indent=2))
     else:
@@ -48,6 +57,33 @@ def command(
     context.exit(
         EXIT_DONE if bad == 0 else EXIT_ALL_FAILED if bad == len(reports) else EXIT_SOME_FAILED
     )
+
+
+def _declaration(
+    registry: Registry, definitions: Definitions, path: Path, kind: TomlKind
+) -> dict[str, Any]:
+    """Return the verdict on a file that declares a pipeline or a definition."""
+    from csstcore.definitions.load import load_definition
+    from csstcore.definitions.products import product_type
+    from csstcore.pipeline.check import build_plan
+
+    problems: list[str] = []
+    try:
+        if kind == "pipeline":
+            build_plan(registry, definitions, str(path))
+        else:
+            product_type(load_definition(path).definition.product)
+    except Problems as error:
+        problems = list(error.problems)
+    except CsstError as error:
+        problems = [str(error)]
+    return {
+        "file": str(path),
+        "is": kind,
+        "good": not problems,
+        "problems": problems,
+        "definitions": {},
+    }
 
 
 def _report(definitions: Definitions, path: Path, name: str | None) -> dict[str, Any]:
@@ -62,7 +98,7 @@ def _report(definitions: Definitions, path: Path, name: str | None) -> dict[str,
 
 
 def _print(report: dict[str, Any]) -> None:
-    names = ", ".join(report["definitions"])
+    names = report.get("is") or ", ".join(report["definitions"])
     verdict = "good" if report["good"] else "bad"
     click.echo(f"{report['file']}: {verdict}" + (f" ({names})" if names else ""))
     for problem in report["problems"]:
