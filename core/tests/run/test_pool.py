@@ -68,7 +68,7 @@ def test_a_worker_that_cannot_begin_points_to_what_it_printed(tmp_path: Path) ->
     log = tmp_path / "workers.txt"
     outcomes = list(pool.ProcessPool(1, log).run('{"nonsense": 1}', [Task("a", "{}")]))
     assert [(o.name, o.result) for o in outcomes] == [("a", "")]
-    assert "exit status 1; what it printed is in workers.txt" in outcomes[0].death
+    assert "exit status 1; what workers printed is in workers.txt" in outcomes[0].death
     assert "setup of another version of csstcore" in log.read_text()
 
 
@@ -129,3 +129,8 @@ def test_progress_moves_on_a_terminal_and_is_plain_elsewhere(
 
 def test_durations_read_as_people_write_them() -> None:
     assert [duration(s) for s in (1.25, 61, 7260)] == ["1.2 s", "1 min 01 s", "2 h 01 min"]
+
+
+def test_a_worker_that_printed_nothing_points_nowhere(tmp_path: Path) -> None:
+    crew_of_one = pool.ProcessPool(1, tmp_path / "workers.txt")
+    assert crew_of_one._cause(3) == "worker died (exit status 3)"
