@@ -34,7 +34,53 @@ class Distortion:
     """Distortion of a focal plane."""
 
 
-# --- mbi: catalogues of one exposure, catalogues and images of one brick
+@dataclass
+class ZeroPoint:
+    """Magnitude of one unit of flux per second."""
+
+
+@dataclass
+class Psf:
+    """How a point looks, by position."""
+
+
+# --- mbi: one image; catalogues of one exposure; catalogues and images of one brick
+
+
+def fill_flagged(image: InPlace[Image]) -> Image: ...
+
+
+def detect_sources(
+    image: Image, *, threshold: float = 1.5
+) -> tuple[Annotated[Table, "sources"], Annotated[Image, "background"]]: ...
+
+
+def solve_position(
+    image: Image,
+    sources: Table,
+    stars: Reference[Table],
+    distortion: Reference[Distortion] | None = None,
+) -> Annotated[Wcs, "wcs"]: ...
+
+
+def set_wcs(image: Image, wcs: Wcs) -> Annotated[Image, "image"]: ...
+
+
+def calibrate_flux(
+    image: Image, sources: Table, stars: Reference[Table], colour_terms: Reference[Table]
+) -> Annotated[ZeroPoint, "zero_point"]: ...
+
+
+def model_psf(image: Image, sources: Table) -> Annotated[Psf, "psf"]: ...
+
+
+def measure_photometry(
+    image: Image,
+    sources: Table,
+    background: Image,
+    psf: Psf | None = None,
+    zero_point: ZeroPoint | None = None,
+) -> Annotated[Table, "catalog"]: ...
 
 
 def solve_focal_plane(
@@ -140,9 +186,7 @@ def splice(spectra: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]: ...
 def register(spectra: Sequence[Spectra]) -> Annotated[Sequence[Wcs | None], "wcs"]: ...
 
 
-def build_cube(
-    spectra: Sequence[Spectra], wcs: Sequence[Wcs | None]
-) -> Annotated[Cube, "cube"]: ...
+def build_cube(spectra: Sequence[Spectra], wcs: Sequence[Wcs]) -> Annotated[Cube, "cube"]: ...
 
 
 # --- hstdm
@@ -186,7 +230,7 @@ def match_epochs(
 
 def fit_five_parameters(
     observations: Table, orbit: Reference[Table]
-) -> Annotated[Table, "five_parameters"]: ...
+) -> Annotated[Table, "stars"]: ...
 
 
 def detect_moving(

@@ -16,12 +16,16 @@ from . import back_end_sketches
 
 DEFINITIONS = {
     "image": "Image",
+    "weight": "Image",
+    "flags": "Image",
+    "psf": f"{back_end_sketches.__name__}:Psf",
     "table": "Table",
     "spectra": "Spectra",
     "cube": "Cube",
 }
 REFERENCES = (
     "stars",
+    "colour_terms",
     "distortion",
     "detection_model",
     "trace_model",
@@ -39,6 +43,35 @@ REFERENCES = (
 )
 
 PIPELINES = {
+    "mbi.l1": """
+group_by = ["obs_id", "detector"]
+[inputs]
+image = { definition = "sketch.image", where = { detector = [6, 7, 8] } }
+[[stage]]
+use = "sketch.fill_flagged"
+out = { image = "filled" }
+[[stage]]
+use = "sketch.detect_sources"
+in = { image = "filled" }
+[[stage]]
+use = "sketch.solve_position"
+required = false
+[[stage]]
+use = "sketch.set_wcs"
+required = false
+[[stage]]
+use = "sketch.model_psf"
+required = false
+[[stage]]
+use = "sketch.calibrate_flux"
+required = false
+[[stage]]
+use = "sketch.measure_photometry"
+[outputs]
+image = ["sketch.image", "sketch.weight", "sketch.flags"]
+catalog = "sketch.table"
+psf = "sketch.psf"
+""",
     "mbi.position": """
 group_by = ["obs_id"]
 [inputs]
@@ -47,6 +80,15 @@ sources = { definition = "sketch.table", many = true, minimum = 2 }
 use = "sketch.solve_focal_plane"
 [outputs]
 sources = "sketch.table"
+""",
+    "mbi.coadd": """
+group_by = ["brick"]
+[inputs]
+images = { definition = "sketch.image", many = true }
+[[stage]]
+use = "sketch.coadd"
+[outputs]
+coadd = "sketch.image"
 """,
     "mbi.merge": """
 group_by = ["brick"]
@@ -182,7 +224,7 @@ use = "sketch.match_epochs"
 [[stage]]
 use = "sketch.fit_five_parameters"
 [outputs]
-five_parameters = "sketch.table"
+stars = "sketch.table"
 """,
     "ast.moving": """
 group_by = ["window"]
@@ -212,7 +254,7 @@ cosmic_rays = "sketch.image"
 
 
 def definition_text(name: str, product: str) -> str:
-    plane = {"Image": "data", "Table": "table", "Spectra": "flux", "Cube": "data"}[product]
+    plane = {"Table": "table", "Spectra": "flux"}.get(product, "data")
     column = '[[hdu.column]]\nname = "X"\ndtype = "float32"\n' if product == "Table" else ""
     return f"""
 [definition]
