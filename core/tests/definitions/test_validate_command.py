@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -140,6 +141,13 @@ def test_unreadable_files_are_bad(run, tmp_path) -> None:
     assert code == 5
     assert "begins with an empty file" in output or "no text" in output
     assert "No such file" in output or "no text" in output
+
+
+def test_a_pipe_is_bad_and_is_not_waited_for(run, tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.fits")
+    code, text = run(tmp_path / "pipe.fits")
+    assert code == 5
+    assert "pipe.fits: no regular file" in text
 
 
 def test_a_definition_with_its_own_reader(run, tmp_path) -> None:

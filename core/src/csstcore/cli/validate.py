@@ -91,6 +91,10 @@ def _report(definitions: Definitions, path: Path, name: str | None) -> dict[str,
     from csstcore.definitions.recognise import candidates
     from csstcore.definitions.validate import validate_file
 
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # To open a pipe would wait for ever.
+        why = f"{path}: no regular file"
+        return {"file": str(path), "good": False, "problems": [why], "definitions": {}}
     names, problems = candidates(definitions, path) if name is None else ([name], [])
     found = {item: validate_file(definitions.get(item), path) for item in names}
     good = not problems and not any(found.values())
