@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from csstcore.cli.run import print_summary
+from csstcore.cli.status import command as status_command
 from csstcore.errors import ConfigurationError
 from csstcore.run import record as record_module
 from csstcore.run.index import NAME, open_index
@@ -174,6 +176,9 @@ def test_jobs_that_an_interrupted_run_left_are_known(bench: Bench) -> None:
         (bench.last.folder / "jobs" / f"{job}.json").unlink()
     (pipeline, left), *others = standing(bench.output).not_run.items()
     assert (pipeline, left, others) == (bench.last.pipeline, ["102_7", "103_7"], [])
+    text = CliRunner().invoke(status_command, [str(bench.output)]).output
+    assert "1 done, 2 not run" in text
+    assert "to redo" in text
 
 
 def test_a_reason_of_several_lines_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
