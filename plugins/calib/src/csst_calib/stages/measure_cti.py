@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from csst_calib.agreement import per_channel
 from csst_calib.common_meta import common_meta
+from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.stages.gain import GAIN_UNIT
 from csst_calib.trail_fit import TrailFit, fit_trails, trail_of
@@ -96,6 +97,7 @@ def measure_cti(
         metric(f"{direction}_trail_chi_square", fit.chi_square)
         lost = [float((t.density * 0.1**t.exponent).sum()) for t in fit.traps]
         metric(f"{direction}_cti", float(np.median(lost)) / 1e4)
+    note_frames(flats, biases)
     return Table(table, common_meta([image.meta for image in flats]))
 
 
