@@ -52,19 +52,15 @@ def simulate(folder: Path, calibration: Path, sky: Path) -> None:
 
 
 def make_references(folder: Path) -> None:
-    """Make every reference from the simulated frames, and add it to the store.
+    """Make every reference from the simulated frames; each goes into the store at once.
 
-    The gain comes first and holds for all times: every other reference is in electrons.
+    The gain comes first and holds for all times: the other references are in electrons.
     """
-    made = folder / "made"
-    stars = products(folder / "sky", "reference_stars.fits")
-    csstcore("refs", "add", "imaging.stars", *stars)
+    csstcore("refs", "add", "imaging.stars", *products(folder / "sky", "reference_stars.fits"))
+    frames = products(folder / "calibration", "*_L0_*.fits")
     for name in ("gain", "bias", "nonlinearity", "dark", "flat"):
-        frames = products(folder / "calibration", "*_L0_*.fits")
-        csstcore("run", f"calib.make_{name}", frames, "-o", made)
-        (file,) = products(made / "products" / f"calib.make_{name}", "*.fits")
         always = ["--useafter", "always"] if name == "gain" else []
-        csstcore("refs", "add", f"calib.{name}", file, *always)
+        csstcore("refs", "make", f"calib.make_{name}", frames, "-o", folder / "made", *always)
 
 
 def products(folder: Path, pattern: str) -> list[Path]:
