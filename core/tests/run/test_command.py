@@ -176,7 +176,6 @@ def test_shards_share_the_jobs(
         (["--set", "add.value"], "expected STAGE.PARAMETER=VALUE"),
         (["--set", "add.valu=2"], "did you mean 'value'?"),
         (["--ref", "bias"], "expected TYPE=PATH"),
-        (["--refs", "nowhere"], "nowhere"),
         (["nothing.fits"], "nothing.fits: no such file"),
     ],
 )

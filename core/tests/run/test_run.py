@@ -355,5 +355,6 @@ def test_a_stage_out_of_memory_is_no_bug(bench: Bench) -> None:
 
 def test_two_files_of_one_name_are_refused(bench: Bench) -> None:
     write_raw(bench.raw, 101, 7)
-    text = REDUCE.replace('image = "lab.reduced"', 'image = ["lab.reduced", "lab.reduced"]')
+    text = ONE + '[[stage]]\nuse = "lab.blur"\n[outputs]\n'
+    text += 'image = "lab.reduced"\nblurred = "lab.reduced"\n'
     assert "two files of this job would be called RED_101_7.fits" in bench.one(text).why
