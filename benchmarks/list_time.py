@@ -1,6 +1,6 @@
 """CPU time of ``csstcore list`` in a fresh process: median of 21 runs.
 
-    python benchmarks/list_time.py
+python benchmarks/list_time.py
 """
 
 import resource
