@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from csstcore.api import Image
 CLIP_SIGMA = 5.0
 DEFECT = 0.25
 """Pixels of a flat farther than this fraction from the channel's median are defects."""
+SAMPLED_PIXELS = 400_000
+"""Pixels that suffice for a median: its error is then 0.2 % of the noise of one."""
 CHUNK = 1 << 20
 """Products summed at once in float32; their sums are added in float64."""
 
@@ -77,7 +80,7 @@ def pair_statistics(
     for image in pair:
         if image.flags is not None:
             saturated |= (image.flags[channel.active] & image.bit("saturated")) != 0
-    middle_a, middle_b = float(np.median(a)), float(np.median(b))
+    middle_a, middle_b = _median(a), _median(b)
     ratio = middle_a / middle_b if lit and middle_b else 1.0
     difference = a - np.float32(ratio) * b
     good = ~saturated & _near(difference)
@@ -106,10 +109,16 @@ def pair_statistics(
 
 def _near(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return where values are within 5 sigma of the median, sigma by the deviation's median."""
-    deviation = np.abs(values - np.median(values))
+    deviation = np.abs(values - np.float32(_median(values)))
     # Raw values are whole numbers: the deviation's median can be 0 although there is noise.
-    sigma = max(1.4826 * float(np.median(deviation)), 0.5)
+    sigma = max(1.4826 * _median(deviation), 0.5)
     return np.asarray(deviation <= CLIP_SIGMA * sigma)
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Return the median of a regular sample of the pixels."""
+    step = max(1, math.isqrt(values.size // SAMPLED_PIXELS))
+    return float(np.median(values[::step, ::step]))
 
 
 def _row_variance(difference: NDArray[np.float32], good: NDArray[np.bool_]) -> float:
