@@ -162,7 +162,7 @@ def test_whatever_a_plugin_raises_makes_it_broken_with_traceback(
     assert only("good").state is PluginState.ACTIVE
 
 
-def test_ctrl_c_during_import_is_not_swallowed(fake_distribution):
+def test_ctrl_c_during_import_is_not_swallowed(fake_distribution, ctrl_c):
     fake_distribution("bad", "import signal; signal.raise_signal(signal.SIGINT)")
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):

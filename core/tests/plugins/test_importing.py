@@ -60,7 +60,7 @@ def test_whatever_the_module_raises_becomes_a_plugin_error(module, source, cause
         load(f"{name}:f")
 
 
-def test_ctrl_c_passes(module):
+def test_ctrl_c_passes(module, ctrl_c):
     name = module("import signal; signal.raise_signal(signal.SIGINT)")
     with pytest.raises(KeyboardInterrupt):
         load(f"{name}:f")

@@ -56,12 +56,15 @@ def open_library(location: Path | str) -> Library:
     Raises
     ------
     ConfigurationError
-        If nothing installed knows the scheme.
+        If it is a file, or nothing installed knows the scheme.
     """
     from csstcore.references.folder import StoreFolder
 
     if not is_remote(str(location)):
-        return StoreFolder(Path(location))
+        folder = Path(location)
+        if folder.exists() and not folder.is_dir():
+            raise ConfigurationError(f"reference store {folder}: not a folder")
+        return StoreFolder(folder)
     scheme = str(location).partition("://")[0]
     for point in entry_points(group=GROUP, name=scheme):
         library: Library = point.load()(str(location))
