@@ -36,6 +36,12 @@ def why_not(definition: DefinitionModel, path: Path, header: Header) -> list[str
     reasons = []
     if definition.file is not None and parse_name(definition, path.name) is None:
         reasons.append(f"file name {path.name!r}: expected {definition.file.name}")
+    return reasons + wrong_identity(definition, header)
+
+
+def wrong_identity(definition: DefinitionModel, header: Header) -> list[str]:
+    """Return which identifying keywords are not what the definition says."""
+    reasons = []
     for keyword, choices in definition.identify.items():
         value = header.get(keyword)
         text = value.strip() if isinstance(value, str) else value

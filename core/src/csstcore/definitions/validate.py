@@ -10,13 +10,13 @@ from csstcore.definitions.fitsfile import one_line, open_units, scan
 from csstcore.definitions.header import Header, call_reader, match_units, read_header
 from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel
-from csstcore.definitions.recognise import why_not
+from csstcore.definitions.recognise import why_not, wrong_identity
 from csstcore.definitions.tables import read_table
 from csstcore.definitions.wcs import read_wcs
 from csstcore.errors import FileError
 
 
-def validate_file(definition: DefinitionModel, path: Path) -> list[str]:
+def validate_file(definition: DefinitionModel, path: Path, *, named: bool = True) -> list[str]:
     """Return every disagreement of a file with a definition; nothing if it is good.
 
     Name, identity, layout, keywords, columns, world coordinates, core fields, and the
@@ -28,12 +28,14 @@ def validate_file(definition: DefinitionModel, path: Path) -> list[str]:
         What the file should be.
     path
         The file.
+    named
+        Whether its name counts.
     """
     try:
         header = read_header(definition, path)
     except FileError as cause:
         return [_without(path, cause)]
-    problems = why_not(definition, path, header)
+    problems = why_not(definition, path, header) if named else wrong_identity(definition, header)
     try:
         if definition.definition.reader is None:
             problems += _fits_problems(definition, path, header)

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from csstcore.errors import ConfigurationError, Problems
 from csstcore.plugin import ReferenceType
 from csstcore.products.meta import Meta, plain_value
-from csstcore.references.choose import Entry, accepts
+from csstcore.references.choose import MATCHED, Entry, contradictions
 from csstcore.references.kinds import onnx_contract, reference_problems
-from csstcore.references.observation import Observation
-from csstcore.references.rules import Condition, conditions, toml_value
+from csstcore.references.rules import conditions
 from csstcore.references.store import ReferenceStore
 
 if TYPE_CHECKING:
     from csstcore.definitions.catalog import Definitions
-
-MATCHED: Final = ("instrument", "detector", "readout", "filter")
-"""Fields of Meta that a new rule matches by default."""
 
 
 def add_checked(
@@ -69,26 +65,6 @@ def add_checked(
         raise Problems(f"{file} is not for the observations of its rule", problems)
     start = None if useafter == "always" else useafter
     return store.add(reference_type, file, wanted, start, contract)
-
-
-def contradictions(match: Mapping[str, Condition], meta: Meta) -> list[str]:
-    """Return where a rule is for other observations than the header of its file says.
-
-    Parameters
-    ----------
-    match
-        Of the rule.
-    meta
-        Of the file; what it does not give contradicts nothing.
-    """
-    observation = Observation(meta)
-    return [
-        f"{field}: the rule wants {toml_value(match[field])}, the file has {observation[field]!r}"
-        for field in MATCHED
-        if field in match
-        and observation[field] is not None
-        and not accepts(match[field], observation[field])
-    ]
 
 
 def meta_of(definitions: Definitions, file: Path, name: str) -> Meta:

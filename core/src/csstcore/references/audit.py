@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from csstcore.errors import CsstError, ReferenceFileError, nearest
 from csstcore.plugin import ReferenceType
-from csstcore.references.adding import contradictions, meta_of
-from csstcore.references.choose import Entry, overlap
+from csstcore.references.adding import meta_of
+from csstcore.references.choose import Entry, contradictions, overlap
 from csstcore.references.context import read_context, rule_line
 from csstcore.references.digest import file_sha256
 from csstcore.references.folder import StoreFolder
@@ -94,7 +94,7 @@ def _file_problems(entry: Entry, store: ReferenceStore, definitions: Definitions
     if not damage:
         declaration = store.registry.get(ReferenceType, entry.type).declaration
         problems = reference_problems(
-            entry.path, entry.type, declaration, definitions, entry.rule.contract
+            entry.path, entry.type, declaration, definitions, entry.rule.contract, named=False
         )
         if not problems and declaration.kind == "fits" and declaration.definition is not None:
             meta = meta_of(definitions, entry.path, declaration.definition)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,7 +17,7 @@ from csstcore.products.meta import META_TIMES, Meta
 from csstcore.references.contract import Contract
 from csstcore.references.observation import CELL, Observation
 from csstcore.references.partition import Partition
-from csstcore.references.rules import Condition, Range, Rule, instant
+from csstcore.references.rules import Condition, Range, Rule, instant, toml_value
 
 Source = Literal["store", "shipped", "override"]
 _ALWAYS: Final = float("-inf")
@@ -46,6 +47,8 @@ class Choice:
     """The files of a partitioned type, if there are several; `path` is the first of them."""
     stored: str = ""
     """Name of the file in its store; empty for a file that is in none."""
+    match: Mapping[str, Condition] = dataclasses.field(default_factory=dict, compare=False)
+    """What the rule wants of an observation; the file's own header must not contradict it."""
 
     @classmethod
     def of_parts(cls, parts: Sequence[Choice]) -> Choice:
@@ -65,6 +68,10 @@ class Choice:
     def name(self) -> str:
         """Name of the file, or names of the files, for headers and records."""
         return ", ".join(part.path.name for part in self.files)
+
+
+MATCHED: Final = ("instrument", "detector", "readout", "filter")
+"""Fields of Meta that a new rule matches by default."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ class Entry:
             self.number,
             self.rule.contract,
             stored=self.stored,
+            match=self.rule.match,
         )
 
 
@@ -319,3 +327,23 @@ def _shown(value: object) -> str:
 
 def _iso(microseconds: int) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)).isoformat()
+
+
+def contradictions(match: Mapping[str, Condition], meta: Meta) -> list[str]:
+    """Return where a rule is for other observations than the header of its file says.
+
+    Parameters
+    ----------
+    match
+        Of the rule.
+    meta
+        Of the file; what it does not give contradicts nothing.
+    """
+    observation = Observation(meta)
+    return [
+        f"{name}: the rule wants {toml_value(match[name])}, the file has {observation[name]!r}"
+        for name in MATCHED
+        if name in match
+        and observation[name] is not None
+        and not accepts(match[name], observation[name])
+    ]

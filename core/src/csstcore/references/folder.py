@@ -102,11 +102,13 @@ class StoreFolder:
             entries = store_entries(self, reference_type)
             for entry in entries:
                 if entry.rule == rule:
+                    self._store(file, rule)
                     return entry
                 if overlap(entry.rule, rule):
                     raise ReferenceFileError(
                         f"{reference_type}: {file} would be ambiguous with {entry}: an observation "
-                        "can match both, and useafter is the same"
+                        "can match both, and useafter is the same; give a later --useafter, or "
+                        "delete that rule"
                     )
             after = self._appended(reference_type, rule)
             self._store(file, rule)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from csstcore.references.rules import is_inside
+
 _SCHEMA = """
-DROP TABLE IF EXISTS rule;
-DROP TABLE IF EXISTS source;
-DROP TABLE IF EXISTS frozen;
 CREATE TABLE rule (
     type TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
     match TEXT NOT NULL, useafter TEXT, PRIMARY KEY (type, number)
@@ -42,27 +42,30 @@ class Index:
             (path.parent.name, path.stem): path.read_bytes()
             for folder in ("rules", "contexts")
             for path in sorted((self._store / folder).glob("*.toml"))
+            if path.is_file()
         }
         digest = hashlib.sha256()
         for key, content in files.items():
             digest.update(f"{'/'.join(key)}:{len(content)}\n".encode() + content)
         fingerprint = digest.hexdigest()
-        try:
+        with suppress(sqlite3.DatabaseError):
             if self._fingerprint() == fingerprint:
                 return
-        except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)
         rows, frozen = [], []
         for (folder, name), content in files.items():
             if folder == "rules":
                 rows += _rows(name, _table(content))
             else:
                 frozen += _frozen(name, _table(content))
-        with self._open() as database:
+        # Built beside and renamed: who queries the old index neither waits nor is in the way.
+        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        fresh.unlink(missing_ok=True)
+        with closing(sqlite3.connect(fresh)) as database, database:
             database.executescript(_SCHEMA)
             database.executemany("INSERT INTO rule VALUES (?, ?, ?, ?, ?, ?)", rows)
             database.executemany("INSERT INTO frozen VALUES (?, ?, ?, ?)", frozen)
             database.execute("INSERT INTO source VALUES (?)", (fingerprint,))
+        os.replace(fresh, self._path)
 
     def name_of(self, sha256: str) -> str | None:
         """Return the name under which these bytes are stored, if they are."""
@@ -107,15 +110,19 @@ def _rows(reference_type: str, table: dict[str, Any]) -> list[tuple[object, ...]
             json.dumps(rule.get("match", {}), sort_keys=True, default=str),
             None if rule.get("useafter") is None else str(rule["useafter"]),
         )
-        for number, rule in enumerate(table.get("rule", []), 1)
-        if isinstance(rule, dict)
+        for number, rule in enumerate(_list(table.get("rule")), 1)
+        if isinstance(rule, dict) and is_inside(str(rule.get("file", "")))
     ]
 
 
 def _frozen(context: str, table: dict[str, Any]) -> list[tuple[object, ...]]:
     return [
         (context, *row[:1], *row[2:4])
-        for rules in table.get("rules", [])
-        if isinstance(rules, dict)
-        for row in _rows(str(rules.get("reference", {}).get("type", "")), rules)
+        for rules in _list(table.get("rules"))
+        if isinstance(rules, dict) and isinstance(rules.get("reference"), dict)
+        for row in _rows(str(rules["reference"].get("type", "")), rules)
     ]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 from csstcore.errors import ConfigurationError, CsstError, ReferenceFileError
 from csstcore.plugin import ReferenceType
 from csstcore.products import Onnx, Table
-from csstcore.references.choose import Choice
+from csstcore.references.choose import Choice, contradictions
 from csstcore.references.contract import Contract
 from csstcore.references.digest import file_sha256
 from csstcore.references.parquet import read_parquet
@@ -68,7 +68,7 @@ def load_reference(
     elif declaration.kind == "parquet":
         product = read_parquet(choice.path, _definition(choice.type, declaration, definitions))
     else:
-        product = _read_fits(choice.path, choice.type, declaration, definitions)
+        product = _read_fits(choice, declaration, definitions)
     if isinstance(wanted, type) and not isinstance(product, wanted):
         raise ReferenceFileError(
             f"reference {choice.path}: {choice.type} holds {type(product).__name__}, "
@@ -83,6 +83,8 @@ def reference_problems(
     declaration: ReferenceType,
     definitions: Definitions,
     contract: Contract | None = None,
+    *,
+    named: bool = True,
 ) -> list[str]:
     """Return everything that is wrong with a file as a reference of a type.
 
@@ -98,6 +100,8 @@ def reference_problems(
         The definitions that FITS and Parquet references must satisfy.
     contract
         What a network must take and give.
+    named
+        Whether the file must be called as its definition says; in a store it need not.
     """
     from csstcore.definitions.validate import validate_file
     from csstcore.plugins.importing import load
@@ -105,7 +109,7 @@ def reference_problems(
     try:
         if declaration.kind == "fits":
             definition = _definition(reference_type, declaration, definitions)
-            return list(validate_file(definition, path))
+            return list(validate_file(definition, path, named=named))
         if declaration.kind == "parquet":
             read_parquet(path, _definition(reference_type, declaration, definitions))
         elif declaration.kind == "onnx":
@@ -118,13 +122,20 @@ def reference_problems(
     return []
 
 
-def _read_fits(
-    path: Path, reference_type: str, declaration: ReferenceType, definitions: Definitions
-) -> Any:
+def _read_fits(choice: Choice, declaration: ReferenceType, definitions: Definitions) -> Any:
+    """Read the one product of a file that is what its rule says it is."""
     from csstcore.definitions.read import read_products
+    from csstcore.definitions.recognise import wrong_identity
 
-    definition = _definition(reference_type, declaration, definitions)
-    products = read_products(definition, path).products
+    path = choice.path
+    definition = _definition(choice.type, declaration, definitions)
+    read = read_products(definition, path)
+    products = read.products
+    problems = wrong_identity(definition, read.header)
+    for product in products:
+        problems += contradictions(choice.match, product.meta)
+    if problems:
+        raise ReferenceFileError(f"reference {path} is no {choice.type}: {'; '.join(problems)}")
     if len(products) != 1:
         raise ReferenceFileError(
             f"reference {path}: holds {len(products)} products; a reference is exactly one"

@@ -285,9 +285,15 @@ def instant(value: float | datetime) -> float:
     return value
 
 
+def is_inside(text: str) -> bool:
+    """Return whether a path stays inside its folder."""
+    path = PurePosixPath(text)
+    risky = path.is_absolute() or ".." in path.parts or "\\" in text or "\0" in text
+    return bool(text) and not risky
+
+
 def _inside(text: str) -> str:
     """Refuse a path that could lead out of its folder."""
-    path = PurePosixPath(text)
-    if not text or path.is_absolute() or ".." in path.parts or "\\" in text or "\0" in text:
+    if not is_inside(text):
         raise ValueError(f"found {text!r}; expected a file name inside the folder of the rules")
     return text

@@ -191,6 +191,7 @@ class ReferenceStore:
         ConfigurationError
             If there is no local store, or another context of this name.
         """
+        self._require_store()
         return self._local().freeze(name, self.in_force())
 
     @cached_property

@@ -83,8 +83,8 @@ def start_of(text: str | None) -> datetime | Literal["always"] | None:
         return text  # type: ignore[return-value]
     try:
         start = datetime.fromisoformat(text)
-    except ValueError:
+        return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ConfigurationError(
             f"--useafter {text!r}: expected a time such as 2027-01-01T00:00:00, or 'always'"
         ) from None
-    return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
