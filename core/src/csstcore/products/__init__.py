@@ -3,6 +3,7 @@
 from csstcore.products.image import DEFAULT_FLAG_BITS, Image, Mask
 from csstcore.products.meta import Meta
 from csstcore.products.onnx import Onnx
+from csstcore.products.psf import Psf
 from csstcore.products.spectra import Cube, Spectra
 from csstcore.products.table import Table, TimeTable
 from csstcore.products.wcs import Wcs
@@ -14,6 +15,7 @@ __all__ = [
     "Mask",
     "Meta",
     "Onnx",
+    "Psf",
     "Spectra",
     "Table",
     "TimeTable",
