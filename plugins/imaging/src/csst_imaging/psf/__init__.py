@@ -1,0 +1,1 @@
+"""The point-spread function: its model, and fits of it to sources."""
