@@ -12,6 +12,7 @@ from csst_sim.gaussians import add_gaussians
 from csst_sim.psf import draw_psf, shapes
 from csst_sim.sersic import gaussian_mixture
 from csst_sim.shot import Shot
+from csst_sim.stages.light import add_sky
 from csst_sim.stages.scene import draw_scene
 from csstcore.api import NotApplicable
 
@@ -97,6 +98,16 @@ def test_truth_follows_the_zero_point(make_shot: MakeShot) -> None:
     table = draw_scene(shot)[1].table
     expected = 10 ** (0.4 * (shot.filter.zero_point - table["mag"].value))
     np.testing.assert_allclose(table["flux"].to_value(u.electron / u.s), expected)
+
+
+def test_throughput_dims_stars_galaxies_and_sky(make_shot: MakeShot) -> None:
+    sky = {"stars_per_arcmin2": 20.0, "galaxies_per_arcmin2": 20.0}
+    clear, dim = (make_shot(sky=sky, throughput=throughput) for throughput in (1.0, 0.9))
+    bright, faint = draw_scene(clear)[1].table, draw_scene(dim)[1].table
+    np.testing.assert_array_equal(bright["mag"], faint["mag"])
+    np.testing.assert_allclose(faint["flux"] / bright["flux"], 0.9)
+    images = [add_sky(draw_scene(shot)[0], shot).data for shot in (clear, dim)]
+    np.testing.assert_allclose(images[1] / images[0], 0.9, rtol=1e-5)
 
 
 def test_bright_stars_lie_where_the_truth_says(make_shot: MakeShot) -> None:

@@ -12,10 +12,10 @@ from astropy.coordinates import SkyCoord
 from astropy.time import Time
 
 from csst_sim.direct import shipped
-from csst_sim.gaia import observe_stars, parallax_error_mas
+from csst_sim.gaia import observe_stars, parallax_error_mas, photometric_errors
 from csst_sim.plan import SkySettings, parse_plan
 from csst_sim.settings import Optics, Readout
-from csst_sim.sky import draw_galaxies, draw_stars, move_to_epoch
+from csst_sim.sky import draw_galaxies, draw_stars, magnitudes, move_to_epoch
 from csst_sim.stages.catalogues import draw_catalogs, observe_reference_stars
 
 Values = Callable[..., dict[str, Any]]
@@ -105,5 +105,34 @@ def test_catalogues_cover_all_exposures_of_a_plan(
     seen = observe_reference_stars(stars, rng=np.random.default_rng(1)).table
     assert seen.colnames == [
         "ra", "dec", "ra_error", "dec_error", "pmra", "pmdec", "pmra_error", "pmdec_error",
-        "parallax", "g_mag", "bp_rp", "epoch",
+        "parallax", "g_mag", "g_mag_error", "bp_rp", "bp_rp_error", "reddening",
+        "reddening_error", "epoch",
     ]  # fmt: skip
+
+
+def test_gaia_photometry_is_off_by_its_errors() -> None:
+    stars = draw_stars(50.0, 60.0, 0.3, SkySettings(stars_per_arcmin2=30.0))
+    seen = observe_stars(stars, np.random.default_rng(1))
+    kept = stars[stars["g_mag"] < 21 * u.mag]
+    for name in ("g_mag", "bp_rp", "reddening"):
+        pull = ((seen[name] - kept[name]) / seen[f"{name}_error"]).to_value("")
+        assert np.std(pull) == pytest.approx(1.0, abs=0.1)
+    g_error, colour_error = photometric_errors(np.array([13.0, 20.0]))
+    assert g_error == pytest.approx([3e-4, 6e-3])
+    assert colour_error == pytest.approx([1.1e-3, 0.12], rel=0.05)
+
+
+def test_magnitudes_scatter_about_the_relation_of_the_filter() -> None:
+    optics = shipped("msc_optics.toml", Optics)
+    stars = draw_stars(50.0, 60.0, 0.1, SkySettings())
+    steady = stars["amplitude"].value == 0
+    assert steady.mean() == pytest.approx(0.97, abs=0.01)
+    for name in ("NUV", "g"):
+        band = optics.filter[name]
+        constant, slope, curve = band.star_colour
+        colour = stars["bp_rp"].value - 0.8
+        relation = stars["g_mag"].value + constant + slope * colour + curve * colour**2
+        relation += band.star_reddening * stars["reddening"].value
+        left = magnitudes(stars, 2028.0, band) - relation
+        assert np.std(left[steady]) == pytest.approx(band.star_scatter, rel=0.05)
+        assert np.abs(left[~steady]).max() > 0.2

@@ -69,6 +69,8 @@ class SkySettings:
     star_g_mag: tuple[float, float] = (15.0, 26.0)
     star_slope: float = 0.2
     """log10 of the counts per magnitude grows by this much per magnitude."""
+    star_reddening: Annotated[float, Field(ge=0)] = 0.05
+    """Mean E(B-V) of the stars."""
     galaxy_i_mag: tuple[float, float] = (18.0, 26.0)
     galaxy_slope: float = 0.35
 
@@ -87,6 +89,8 @@ class Exposure:
     position_angle_deg: float = 113.4333
     lamp_electron_per_s: Annotated[float, Field(ge=0)] = 0.0
     """Mean level of the LED per pixel, for FLAT."""
+    throughput: Annotated[float, Field(gt=0)] = 1.0
+    """Of telescope and sky-side optics, relative to what the filter's zero point says."""
     detectors: tuple[DetectorId, ...] = ()
     effects: dict[str, bool] = field(default_factory=dict)
     """Differences from the plan's effects."""

@@ -118,8 +118,12 @@ class Filter:
     """AB magnitude of a source that gives one electron per second."""
     sky_electron_per_s: float
     """Sky background per pixel."""
-    star_colour: tuple[float, float]
-    """``(a, b)`` of AB magnitude - G = a + b (BP-RP - 0.8) for stars."""
+    star_colour: tuple[float, float, float]
+    """``(a, b, c)`` of AB magnitude - G = a + b d + c d^2, d = BP-RP - 0.8, for stars."""
+    star_reddening: float
+    """What E(B-V) adds to that at a given observed BP-RP."""
+    star_scatter: float
+    """Standard deviation of single stars from that relation."""
     galaxy_colour: float
     """AB magnitude minus the i magnitude of a typical galaxy."""
 

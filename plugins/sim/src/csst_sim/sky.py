@@ -15,12 +15,14 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from csst_sim.plan import SkySettings
+from csst_sim.settings import Filter
 
 EPOCH_YEAR = 2016.0
 CELL_DEG = 0.05
 _BANDS = round(180.0 / CELL_DEG)
 _STAR_STREAM, _GALAXY_STREAM = 1, 2
 _MAXIMUM_PER_CELL = 1_000_000
+_VARIABLE_FRACTION, _VARIABLE_MAG = 0.03, 0.5
 _DEGREE = np.pi / 180.0
 
 Columns = dict[str, NDArray[np.float64]]
@@ -83,6 +85,9 @@ def _star_cell(band: int, number: int, sky: SkySettings) -> Columns:
         "parallax": 1.0 / distance_kpc,
         "g_mag": g_mag,
         "bp_rp": np.clip(rng.normal(0.9, 0.35, count) + 0.5 * (rng.random(count) < 0.4), -0.2, 3.5),
+        "reddening": 0.5 * sky.star_reddening * rng.gamma(2.0, 1.0, count),
+        "peculiarity": rng.standard_normal(count),
+        "amplitude": _VARIABLE_MAG * rng.random(count) * (rng.random(count) < _VARIABLE_FRACTION),
     }
 
 
@@ -106,7 +111,7 @@ def _galaxy_cell(band: int, number: int, sky: SkySettings) -> Columns:
 
 _UNITS = {
     "ra": u.deg, "dec": u.deg, "pmra": u.mas / u.yr, "pmdec": u.mas / u.yr, "parallax": u.mas,
-    "g_mag": u.mag, "bp_rp": u.mag, "i_mag": u.mag, "half_light_radius": u.arcsec,
+    "g_mag": u.mag, "bp_rp": u.mag, "reddening": u.mag, "amplitude": u.mag, "i_mag": u.mag, "half_light_radius": u.arcsec,
     "position_angle": u.deg,
 }  # fmt: skip
 
@@ -140,7 +145,9 @@ def separation_deg(
 def draw_stars(ra_deg: float, dec_deg: float, radius_deg: float, sky: SkySettings) -> QTable:
     """Return the stars of a cone.
 
-    Columns ``id, ra, dec, pmra`` (with cos dec)``, pmdec, parallax, g_mag, bp_rp``.
+    Columns ``id, ra, dec, pmra`` (with cos dec)``, pmdec, parallax, g_mag, bp_rp`` (mean, as seen),
+    ``reddening`` (E(B-V)), ``peculiarity`` (place in the scatter of colours, standard normal) and
+    ``amplitude`` (of variable stars, else 0).
     """
     return _cone("star", ra_deg, dec_deg, radius_deg, sky)
 
@@ -153,6 +160,26 @@ def draw_galaxies(ra_deg: float, dec_deg: float, radius_deg: float, sky: SkySett
     north).
     """
     return _cone("galaxy", ra_deg, dec_deg, radius_deg, sky)
+
+
+def magnitudes(stars: QTable, epoch_year: float, band: Filter) -> NDArray[np.float64]:
+    """Return the AB magnitudes of stars in a filter at an epoch.
+
+    G plus the filter's relation to colour and reddening, the star's place in its scatter, and
+    the phase of a variable star.
+    """
+    constant, slope, curve = band.star_colour
+    colour = stars["bp_rp"].to_value(u.mag) - 0.8
+    phase = np.asarray(stars["id"] % 1009) / 1009.0 + 97.0 * epoch_year
+    return np.asarray(
+        stars["g_mag"].to_value(u.mag)
+        + constant
+        + slope * colour
+        + curve * colour**2
+        + band.star_reddening * stars["reddening"].to_value(u.mag)
+        + band.star_scatter * np.asarray(stars["peculiarity"])
+        + stars["amplitude"].to_value(u.mag) * np.sin(2.0 * np.pi * phase)
+    )
 
 
 def move_to_epoch(

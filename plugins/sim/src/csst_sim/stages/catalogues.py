@@ -35,7 +35,8 @@ def draw_catalogs(
     Returns
     -------
     stars
-        At epoch 2016.0: ``id, ra, dec, pmra, pmdec, parallax, g_mag, bp_rp``.
+        At epoch 2016.0: ``id, ra, dec, pmra, pmdec, parallax, g_mag, bp_rp, reddening,
+        peculiarity, amplitude``.
     galaxies
         ``id, ra, dec, i_mag, colour, half_light_radius, bulge_fraction, axis_ratio,
         position_angle``.
@@ -73,6 +74,6 @@ def observe_reference_stars(
     reference_stars
         Stars brighter than G 21 with errors by magnitude: ``ra, dec`` (deg), ``ra_error,
         dec_error`` (mas), ``pmra`` (includes cos dec)``, pmdec, pmra_error, pmdec_error`` (mas/yr),
-        ``parallax`` (mas), ``g_mag, bp_rp`` (mag), ``epoch`` (yr).
+        ``parallax`` (mas), ``g_mag, bp_rp, reddening`` (mag) with errors, ``epoch`` (yr).
     """
     return Table(observe_stars(stars.table, rng), meta=stars.meta)

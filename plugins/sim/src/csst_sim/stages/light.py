@@ -31,7 +31,7 @@ def add_sky(image: InPlace[Image], shot: Shot) -> Image:
     """
     if not shot.effects.sky or shot.filter is None:
         raise NotApplicable("the plan switches the sky off")
-    image.data += np.float32(shot.filter.sky_electron_per_s)
+    image.data += np.float32(shot.filter.sky_electron_per_s * shot.exposure.throughput)
     return image
 
 

@@ -15,7 +15,7 @@ from csst_sim.psf import Shapes, shapes
 from csst_sim.sersic import gaussian_mixture
 from csst_sim.settings import Filter
 from csst_sim.shot import Shot
-from csst_sim.sky import draw_galaxies, draw_stars, move_to_epoch
+from csst_sim.sky import draw_galaxies, draw_stars, magnitudes, move_to_epoch
 from csstcore.api import Image, NotApplicable, Table
 
 _MARGIN_PIXEL = 60.0
@@ -27,8 +27,8 @@ _Floats = NDArray[np.float64]
 def draw_scene(shot: Shot) -> tuple[Annotated[Image, "image"], Annotated[Table, "truth"]]:
     """Draw stars and galaxies as electrons per second of an ideal detector.
 
-    A source of AB magnitude m gives ``10^(0.4 (zero_point - m))`` electrons per second. Its
-    light is spread by the effective PSF at its place, galaxies as Sersic profiles (n = 1 and 4)
+    A source of AB magnitude m gives ``10^(0.4 (zero_point - m))`` electrons per second, times
+    the throughput of the exposure. Its light is spread by the effective PSF at its place, galaxies as Sersic profiles (n = 1 and 4)
     made of Gaussians (Hogg & Lang 2013). The flux is the integral to infinity; what is left
     out beyond the drawn edge is below 1e-4 of it, for stars below 1e-5.
 
@@ -92,12 +92,16 @@ def _draw(image: NDArray[np.float32], x: _Floats, y: _Floats, flux: _Floats, par
 def _stars(stars: QTable, shot: Shot, band: Filter, image: NDArray[np.float32]) -> QTable:
     ra, dec = move_to_epoch(stars, shot.epoch_year)
     x, y = shot.placement.pixels(ra, dec)
-    constant, slope = band.star_colour
-    mag = stars["g_mag"].value + constant + slope * (stars["bp_rp"].value - 0.8)
+    mag = magnitudes(stars, shot.epoch_year, band)
     near = _near(x, y, shot)
-    x, y, flux = x[near], y[near], 10.0 ** (0.4 * (band.zero_point - mag[near]))
+    x, y, flux = x[near], y[near], _flux(mag[near], band, shot)
     _draw(image, x, y, flux, shapes(shot.psf, *shot.placement.field_position(x, y)))
     return _rows(stars["id"][near], x, y, ra[near], dec[near], mag[near], flux, "star")
+
+
+def _flux(mag: _Floats, band: Filter, shot: Shot) -> _Floats:
+    """Return the electrons per second of AB magnitudes through the optics as they are now."""
+    return np.asarray(shot.exposure.throughput * 10.0 ** (0.4 * (band.zero_point - mag)))
 
 
 def _galaxies(galaxies: QTable, shot: Shot, band: Filter, image: NDArray[np.float32]) -> QTable:
@@ -107,7 +111,7 @@ def _galaxies(galaxies: QTable, shot: Shot, band: Filter, image: NDArray[np.floa
     kept = galaxies[near]
     x, y, ra, dec = x[near], y[near], ra[near], dec[near]
     mag = kept["i_mag"].value + band.galaxy_colour * kept["colour"]
-    flux = 10.0 ** (0.4 * (band.zero_point - mag))
+    flux = _flux(mag, band, shot)
     psf = shapes(shot.psf, *shot.placement.field_position(x, y))
     bulge = kept["bulge_fraction"]
     for index, part in ((1.0, 1.0 - bulge), (4.0, bulge)):
