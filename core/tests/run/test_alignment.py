@@ -141,7 +141,7 @@ def test_each_file_has_the_metrics_and_checks_of_its_own_element(
     original = writing.write_product
 
     def watching(definition: Any, product: Any, sources: Any, folder: Path) -> Path:
-        given.append((sources.metrics["mean"], sources.checks["raw_level"].value))
+        given.append((sources[0].metrics["mean"], sources[0].checks["raw_level"].value))
         path = original(definition, product, sources, folder)
         return path.rename(path.with_name(f"{len(given)}_{path.name}"))
 

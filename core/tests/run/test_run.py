@@ -237,14 +237,14 @@ def test_figures_are_drawn_for_few_jobs_and_not_when_refused(bench: Bench) -> No
 def test_a_failed_write_leaves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     write_raw(bench.raw, 101, 7)
 
-    def full(definition: object, product: Table, *_: object) -> None:
+    def full(definition: object, products: list[Table], *_: object) -> None:
         raise FileError("the disk is full")
 
     original = writing.write_product
     monkeypatch.setattr(
         writing,
         "write_product",
-        lambda d, p, s, f: (full if isinstance(p, Table) else original)(d, p, s, f),
+        lambda d, p, s, f: (full if isinstance(p[0], Table) else original)(d, p, s, f),
     )
     record = bench.one(REDUCE)
     assert (record.status, record.why) == (Status.FAILED, "the disk is full")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from csstcore.definitions.fitsfile import Hdu
-from csstcore.definitions.header import Header, match_units
+from csstcore.definitions.header import Header, frame_headers, match_units
 from csstcore.definitions.keywords import WrongValue, allowed
 from csstcore.definitions.model import DefinitionModel, HduModel
 from csstcore.definitions.planes import WrongPlane, memory_type
@@ -26,18 +26,22 @@ def content_problems(
         Its header, read with the definition.
     """
     problems = []
-    by_name = {hdu.name: units[i] for i, hdu in match_units(definition, units).items()}
+    matched = match_units(definition, units)
     for hdu in definition.hdu:
-        unit = by_name.get(hdu.name)
-        if unit is None:
-            if hdu.required:
-                names = ", ".join(unit.name or f"number {unit.index}" for unit in units)
-                hint = nearest(hdu.name, [unit.name for unit in units])
-                problems.append(f"HDU {hdu.name}: missing; found {names}{hint}")
-        else:
-            axes = 2 if definition.definition.product == "Image" else None
-            problems += [f"HDU {hdu.name}: {problem}" for problem in _layout(hdu, unit, axes)]
-    return problems + keyword_problems(definition, header)
+        mine = [units[index] for index, model in matched.items() if model is hdu]
+        if not mine and hdu.required:
+            names = ", ".join(unit.name or f"number {unit.index}" for unit in units)
+            hint = nearest(hdu.name, [unit.name for unit in units])
+            problems.append(f"HDU {hdu.name}: missing; found {names}{hint}")
+        axes = 2 if definition.definition.product == "Image" else None
+        for unit in mine:
+            which = f"HDU {hdu.name}" + (f" (unit {unit.index})" if len(mine) > 1 else "")
+            problems += [f"{which}: {problem}" for problem in _layout(hdu, unit, axes)]
+    problems += keyword_problems(definition, header)
+    for number, frame in enumerate(frame_headers(definition, header)):
+        fresh = keyword_problems(definition, frame)
+        problems += [f"frame {number}: {text}" for text in fresh if text not in problems]
+    return problems
 
 
 def keyword_problems(definition: DefinitionModel, header: Header) -> list[str]:
@@ -64,7 +68,7 @@ def keyword_problems(definition: DefinitionModel, header: Header) -> list[str]:
 
 
 def _layout(hdu: HduModel, unit: Hdu, axes: int | None) -> list[str]:
-    if hdu.plane is None:
+    if not hdu.layers:
         return []
     if hdu.is_table:
         return [] if unit.is_table else ["found an image, expected a table"]
@@ -73,7 +77,10 @@ def _layout(hdu: HduModel, unit: Hdu, axes: int | None) -> list[str]:
     if not unit.shape or 0 in unit.shape:
         return ["holds no data"]
     problems = []
-    shape = unit.shape[1:] if hdu.split and len(unit.shape) > 1 else unit.shape
+    if hdu.planes and unit.shape[0] != len(hdu.planes):
+        return [f"found {unit.shape[0]} planes, expected {len(hdu.planes)}"]
+    stacked = hdu.split == "axis" or bool(hdu.planes)
+    shape = unit.shape[1:] if stacked and len(unit.shape) > 1 else unit.shape
     if axes is not None and len(shape) != axes:
         problems.append(f"found {len(shape)} axes, expected {axes}")
     if hdu.shape is not None and shape != hdu.shape:

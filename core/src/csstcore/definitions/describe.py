@@ -54,12 +54,17 @@ def _hdu_title(hdu: HduModel) -> str:
     parts = [f"HDU {hdu.name}"]
     if hdu.synonyms:
         parts.append(f"(or {', '.join(hdu.synonyms)})")
-    if hdu.plane:
+    if hdu.layers:
         form = "" if hdu.form == "variance" else f" as {hdu.form.replace('_', ' ')}"
-        parts.append(f"holds {hdu.plane}{form}")
+        parts.append(f"holds {' and '.join(str(layer.plane) for layer in hdu.layers)}{form}")
     shape = hdu.shape and " x ".join(map(str, hdu.shape))
     parts += [part for part in (hdu.dtype, hdu.unit and f"[{hdu.unit}]", shape) if part]
-    marks = {"with WCS": hdu.wcs, "one product per frame": hdu.split, "optional": not hdu.required}
+    marks = {
+        "with WCS": hdu.wcs,
+        "one product per frame": hdu.split == "axis",
+        "one unit per frame": hdu.split == "units",
+        "optional": not hdu.required,
+    }
     parts += [text for text, given in marks.items() if given]
     return "  ".join(parts)
 

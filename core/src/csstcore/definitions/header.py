@@ -96,19 +96,49 @@ def match_units(definition: DefinitionModel, units: tuple[Hdu, ...]) -> dict[int
     """Return the declared unit of each unit of the file, by index.
 
     By EXTNAME and its synonyms (case does not matter); units that have none are taken in
-    the declared order.
+    the declared order. One declared with ``split = "units"`` stands for all of its name, or
+    without names for all that are left.
     """
     names = {name.upper(): hdu for hdu in definition.hdu for name in (hdu.name, *hdu.synonyms)}
     matched: dict[int, HduModel] = {}
     taken: set[str] = set()
     for unit in units:
         hdu = names.get(unit.name)
-        if hdu is None and unit.name == "" and unit.index < len(definition.hdu):
-            hdu = definition.hdu[unit.index]
-        if hdu is not None and hdu.name not in taken:
+        if hdu is None and unit.name == "" and definition.hdu:
+            hdu = definition.hdu[min(unit.index, len(definition.hdu) - 1)]
+            if unit.index >= len(definition.hdu) and hdu.split != "units":
+                hdu = None
+        if hdu is not None and (hdu.name not in taken or hdu.split == "units"):
             matched[unit.index] = hdu
             taken.add(hdu.name)
     return matched
+
+
+def frame_headers(definition: DefinitionModel, header: Header) -> tuple[Header, ...]:
+    """Return a header for each frame, where frames have units of their own; else nothing.
+
+    Parameters
+    ----------
+    definition
+        What the file is.
+    header
+        Its header, read with the definition.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    if not definition.hdu or definition.hdu[-1].split != "units":
+        return ()
+    units = scan(header.path)
+    matched = match_units(definition, units)
+    frames = [i for i, hdu in matched.items() if hdu.split == "units"]
+    common = [(matched.get(u.index), u.values) for u in units if u.index not in frames]
+    return tuple(
+        _merge(definition, header.path, header.fields, [(matched[i], units[i].values), *common])
+        for i in frames
+    )
 
 
 def _merge(

@@ -252,11 +252,16 @@ class ColumnModel(Strict):
 
 
 class HduModel(Strict):
-    """``[[hdu]]``: one header-data unit and the plane of the product it holds."""
+    """``[[hdu]]``: one header-data unit and the plane of the product it holds.
+
+    `planes` are several along its first axis, in one type. With ``split = "units"`` it stands
+    for one unit per frame.
+    """
 
     name: str
     synonyms: tuple[str, ...] = ()
     plane: str | None = None
+    planes: tuple[str, ...] = ()
     kind: Literal["image", "table"] | None = None
     required: bool = True
     dtype: Dtype | None = None
@@ -264,7 +269,7 @@ class HduModel(Strict):
     shape: tuple[int, ...] | None = None
     quantity: bool = False
     wcs: bool = False
-    split: Literal["axis"] | None = None
+    split: Literal["axis", "units"] | None = None
     form: Form = "variance"
     zero_where_flagged: bool = False
     keywords: dict[KeywordName, KeywordModel] = {}
@@ -289,6 +294,26 @@ class HduModel(Strict):
             for n in range(model.first, model.first + model.count):
                 cards[name.format(n, n=n)] = model.numbered(n)
         return cards
+
+    @property
+    def layers(self) -> tuple[HduModel, ...]:
+        """The unit as declared for each of its planes alone."""
+        if not self.planes:
+            return (self,) if self.plane is not None else ()
+        types = {name: self.dtype if name != "flags" else "uint16" for name in self.planes}
+        return tuple(
+            self.model_copy(update={"plane": name, "planes": (), "dtype": types[name]})
+            for name in self.planes
+        )
+
+    @model_validator(mode="after")
+    def _planes_are_of_one_image(self) -> HduModel:
+        if self.planes and (self.plane or self.column or self.quantity or self.split == "axis"):
+            raise ValueError(
+                "`planes` is for an image unit without `plane`, `column`, `quantity` and "
+                "split = 'axis'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sections_begin_with_keywords(self) -> HduModel:
@@ -422,6 +447,11 @@ class DefinitionModel(Strict):
         problems += [
             f"[[hdu]] {name} is given {count} times"
             for name, count in _repeated([hdu.name for hdu in self.hdu])
+        ]
+        problems += [
+            f"[[hdu]] {hdu.name} has split = 'units', so it must be the last and hold an image"
+            for hdu in self.hdu
+            if hdu.split == "units" and (hdu is not self.hdu[-1] or hdu.is_table or not hdu.layers)
         ]
         problems += [
             f"[[check]] {name} is given {count} times"

@@ -84,10 +84,31 @@ def read_plane(image: fits.ImageHDU, unit: Hdu, hdu: HduModel) -> NDArray[Any]:
     WrongPlane
         If the type does not fit, or flags do not fit into 16 bits.
     """
-    expected = memory_type(unit, hdu)
+    return _as_declared(_native(image), hdu, memory_type(unit, hdu))
+
+
+def read_layers(image: fits.ImageHDU, hdu: HduModel) -> dict[str, NDArray[Any]]:
+    """Read the planes that lie along the first axis of an image unit, as `read_plane` does."""
+    planes = {}
+    for layer, values in zip(hdu.layers, _native(image), strict=True):
+        expected = np.dtype(PLANE_TYPES.get(layer.plane or "", layer.dtype or values.dtype))
+        if expected.kind in "iub" and values.dtype.kind == "f":
+            whole = np.nan_to_num(values, nan=0.5).astype(np.int64)
+            if not np.array_equal(whole, values):
+                raise WrongPlane(f"{layer.plane} holds values that are not whole numbers")
+            values = whole
+        planes[str(layer.plane)] = _as_declared(values, layer, expected).copy()
+    return planes
+
+
+def _native(image: fits.ImageHDU) -> NDArray[Any]:
     values = np.ascontiguousarray(image.data)
     if not values.dtype.isnative:
         values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
+    return values
+
+
+def _as_declared(values: NDArray[Any], hdu: HduModel, expected: np.dtype[Any]) -> NDArray[Any]:
     if expected == np.uint16 and values.dtype == np.int16:
         values = values.view(np.uint16)
     elif expected == np.uint16 and values.size and (values.min() < 0 or values.max() > 0xFFFF):

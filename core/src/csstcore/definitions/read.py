@@ -13,10 +13,16 @@ from astropy.io import fits
 
 from csstcore.definitions.contents import content_problems, keyword_problems
 from csstcore.definitions.fitsfile import Hdu, one_line, open_units, scan
-from csstcore.definitions.header import Header, call_reader, match_units, read_header
+from csstcore.definitions.header import (
+    Header,
+    call_reader,
+    frame_headers,
+    match_units,
+    read_header,
+)
 from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel, HduModel
-from csstcore.definitions.planes import WrongPlane, read_plane
+from csstcore.definitions.planes import WrongPlane, read_layers, read_plane
 from csstcore.definitions.products import build, product_type
 from csstcore.definitions.tables import read_table
 from csstcore.definitions.units import parse_unit
@@ -34,6 +40,8 @@ class ReadFile:
     """Type of its products."""
     planes: list[dict[str, Any]]
     """For each product, field to value; one entry unless the file is split."""
+    frame_headers: tuple[Header, ...] = ()
+    """For each product, its header, where frames have units of their own."""
 
     @cached_property
     def products(self) -> list[Any]:
@@ -71,12 +79,23 @@ def read_products(definition: DefinitionModel, path: Path) -> ReadFile:
     units = scan(path)
     _refuse(path, content_problems(definition, units, header))
     planes: dict[str, Any] = {}
+    frames: list[dict[str, Any]] = []
     with open_units(path) as opened:
         for index, hdu in match_units(definition, units).items():
-            planes.update(_unit_planes(path, opened, units[index], hdu))
+            found = _unit_planes(path, opened, units[index], hdu)
+            if hdu.split == "units":
+                frames.append(found)
+            else:
+                planes.update(found)
     planes["meta"] = read_meta(definition, header)
     if definition.flags:
         planes["flag_bits"] = definition.flag_bits
+    if frames:
+        headers = frame_headers(definition, header)
+        metas = [read_meta(definition, each) for each in headers]
+        own = [{"meta": replace(meta, frame=i)} for i, meta in enumerate(metas)]
+        entries = [planes | f | m for f, m in zip(frames, own, strict=True)]
+        return ReadFile(header, kind, entries, headers)
     split = {hdu.plane for hdu in definition.hdu if hdu.split} & planes.keys()
     return ReadFile(header, kind, _frames(path, planes, split) if split else [planes])
 
@@ -127,13 +146,16 @@ def _unit_planes(path: Path, opened: fits.HDUList, unit: Hdu, hdu: HduModel) -> 
     try:
         if hdu.wcs:
             planes["wcs"] = read_wcs(unit.values)
-        if hdu.plane is None:
+        if not hdu.layers:
             return planes
-        if hdu.is_table:
+        if hdu.is_table and hdu.plane is not None:
             planes[hdu.plane], problems = read_table(opened[unit.index], hdu)
             _refuse(path, [f"HDU {hdu.name}: {problem}" for problem in problems])
             return planes
-        array = read_plane(opened[unit.index], unit, hdu)
+        if hdu.plane is None:
+            arrays = read_layers(opened[unit.index], hdu)
+        else:
+            arrays = {hdu.plane: read_plane(opened[unit.index], unit, hdu)}
     except FileError:
         raise
     except WrongPlane as wrong:
@@ -142,12 +164,13 @@ def _unit_planes(path: Path, opened: fits.HDUList, unit: Hdu, hdu: HduModel) -> 
         raise FileError(f"{path}: HDU {hdu.name}: cannot be read: {one_line(cause)}") from cause
     unit_ = parse_unit(hdu.unit or str(unit.values.get("BUNIT", "")))
     if hdu.quantity:
-        planes[hdu.plane] = u.Quantity(array, unit_, copy=False, dtype=array.dtype)
-        return planes
-    planes[hdu.plane] = array
-    if hdu.plane not in ("variance", "flags", "mask"):
+        return planes | {
+            name: u.Quantity(array, unit_, copy=False, dtype=array.dtype)
+            for name, array in arrays.items()
+        }
+    if not arrays.keys() <= {"variance", "flags", "mask"}:
         planes["unit"] = unit_
-    return planes
+    return planes | arrays
 
 
 def _frames(path: Path, planes: dict[str, Any], split: set[str | None]) -> list[dict[str, Any]]:

@@ -27,7 +27,10 @@ from csstcore.products.meta import Meta
 
 
 def write_product(
-    definition: DefinitionModel, product: Any | Sequence[Any], sources: Sources, folder: Path
+    definition: DefinitionModel,
+    product: Any | Sequence[Any],
+    sources: Sources | Sequence[Sources],
+    folder: Path,
 ) -> Path:
     """Write a product as the definition says.
 
@@ -38,7 +41,8 @@ def write_product(
     product
         The product, or the products of a file that holds several frames.
     sources
-        Where its keywords come from.
+        Where its keywords come from; those of each product, where frames have units of their
+        own.
     folder
         Where the file goes; made if absent.
 
@@ -55,17 +59,18 @@ def write_product(
     products = list(product) if isinstance(product, Sequence) else [product]
     if not products:
         raise FileError(f"{definition.full_name}: there is no product to write")
+    each = [sources] * len(products) if isinstance(sources, Sources) else list(sources)
     meta = getattr(products[0], "meta", None)
-    name = format_name(definition, _name_fields(definition, sources, meta or Meta()))
+    name = format_name(definition, _name_fields(definition, each[0], meta or Meta()))
     date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    record = {**sources.record, "file_name": name}
-    sources = replace(sources, record=record)
-    writing = Writing(definition, products[0], sources, name, date)
+    record = {**each[0].record, "file_name": name}
+    own = [replace(one, record=record) for one in each]
+    writing = Writing(definition, products[0], own[0], name, date)
     path = folder / name
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # astropy's remarks on units and long cards
-        units = _units(writing, products)
+        units = _units(writing, products, own)
         # astropy swaps the bytes of a plane while it writes it, and back: no copy is made
         write_whole(path, lambda stream: units.writeto(stream, checksum=True))
     return path
@@ -112,25 +117,36 @@ def _name_fields(definition: DefinitionModel, sources: Sources, meta: Meta) -> d
     }
 
 
-def _units(writing: Writing, products: list[Any]) -> fits.HDUList:
+def _units(writing: Writing, products: list[Any], own: list[Sources]) -> fits.HDUList:
     """Return the units of the file, the primary one first."""
     declared = list(writing.definition.hdu)
     if not declared or declared[0].name != "PRIMARY":
         declared.insert(0, HduModel(name="PRIMARY"))
     units = fits.HDUList()
     for hdu in declared:
-        planes = [getattr(item, hdu.plane, None) for item in products] if hdu.plane else []
-        if any(plane is None for plane in planes):
+        wanted = [(layer.plane, item) for layer in hdu.layers for item in products]
+        absent = [name for name, item in wanted if getattr(item, str(name), None) is None]
+        if absent:
             if hdu.required:
                 raise FileError(
-                    f"{writing.file_name}: HDU {hdu.name}: the product has no {hdu.plane}"
+                    f"{writing.file_name}: HDU {hdu.name}: the product has no {absent[0]}"
                 )
             continue
+        planes = [getattr(item, hdu.plane) for item in products] if hdu.plane else []
         try:
+            if hdu.split == "units":
+                for item, sources in zip(products, own, strict=True):
+                    frame = replace(writing, product=item, sources=sources)
+                    units.append(_frame(frame, hdu, len(units) - declared.index(hdu) + 1))
+                continue
             if hdu.is_table and planes:
                 unit = table_unit(hdu, planes[0], writing.meta)
             else:
-                data = _image_data(writing.definition, hdu, products, planes) if planes else None
+                data = None
+                if hdu.planes:
+                    data = _layers(writing.definition, hdu, products[0])
+                elif planes:
+                    data = _image_data(writing.definition, hdu, products, planes)
                 primary = hdu.name == "PRIMARY"
                 unit = fits.PrimaryHDU(data) if primary else fits.ImageHDU(data, name=hdu.name)
             add_cards(unit.header, writing, hdu)
@@ -138,6 +154,23 @@ def _units(writing: Writing, products: list[Any]) -> fits.HDUList:
             raise FileError(f"{writing.file_name}: HDU {hdu.name}: {wrong}") from wrong
         units.append(unit)
     return units
+
+
+def _frame(writing: Writing, hdu: HduModel, number: int) -> fits.ImageHDU:
+    """Return the unit of one frame."""
+    data = _layers(writing.definition, hdu, writing.product)
+    unit = fits.ImageHDU(data, name=hdu.name, ver=number)
+    add_cards(unit.header, writing, hdu)
+    return unit
+
+
+def _layers(definition: DefinitionModel, hdu: HduModel, product: Any) -> NDArray[Any]:
+    """Return the planes of a product as one unit holds them."""
+    stored = [
+        _image_data(definition, layer, [product], [getattr(product, str(layer.plane))])
+        for layer in hdu.layers
+    ]
+    return np.stack(stored).astype(hdu.dtype, copy=False) if hdu.planes else stored[0]
 
 
 def _image_data(
@@ -150,7 +183,7 @@ def _image_data(
         planes = [plane.value for plane in planes]
     elif hdu.plane != "flags" and hasattr(products[0], "unit"):
         factor = _plane_factor(definition, hdu, products[0])
-    if not hdu.split:
+    if hdu.split != "axis":
         planes = planes[:1]
     bits = None
     if hdu.plane == "flags":
@@ -159,7 +192,7 @@ def _image_data(
         stored_plane(hdu, plane, getattr(item, "flags", None), factor, bits)
         for plane, item in zip(planes, products, strict=False)
     ]
-    return np.stack(stored) if hdu.split else stored[0]
+    return np.stack(stored) if hdu.split == "axis" else stored[0]
 
 
 def _plane_factor(definition: DefinitionModel, hdu: HduModel, product: Any) -> float:

@@ -74,11 +74,11 @@ def _read(
             f"{unit.files[0][1]}: holds {len(products)} products; input {item.name!r} takes one "
             "(with many = true it takes them all)"
         )
-    header = files[0].header
+    headers = files[0].frame_headers or [files[0].header] * len(products)
     read = []
     every = [_keys(unit.keys, product, several=len(products) > 1) for product in products]
     labels = Counter(_label(keys, job_keys) for keys in every)
-    for index, (keys, product) in enumerate(zip(every, products, strict=True)):
+    for index, (keys, product, header) in enumerate(zip(every, products, headers, strict=True)):
         label, number = _label(keys, job_keys), first + index
         if not label:
             label = str(number)

@@ -85,26 +85,26 @@ class Writer:
         self, output: PlanOutput, name: str, elements: list[Element], products: list[Any]
     ) -> Iterator[Staged]:
         definition = self.env.definitions.get(name)
+        parts = [(elements[i] if elements else None, item) for i, item in enumerate(products)]
         if any(hdu.split for hdu in definition.hdu):
-            checks = self._quality(output, definition, elements[:1], products[0])
-            yield self._file(output, definition, elements[:1], products, checks)
+            yield self._file(output, definition, parts)
             return
-        for index, product in enumerate(products):
-            own = elements[index : index + 1]
-            checks = self._quality(output, definition, own, product)
-            yield self._file(output, definition, own, [product], checks)
+        for part in parts:
+            yield self._file(output, definition, [part])
 
     def _file(
         self,
         output: PlanOutput,
         definition: DefinitionModel,
-        elements: list[Element],
-        products: list[Any],
-        checks: dict[str, CheckResult],
+        parts: list[tuple[Element | None, Any]],
     ) -> Staged:
-        sources = self._sources(elements[0] if elements else None, checks)
-        content = products if len(products) > 1 else products[0]
-        path = write_product(definition, content, sources, self.staging)
+        """Write the file of one product or of several frames; figures are of the first."""
+        sources = []
+        for number, (element, product) in enumerate(parts):
+            checks = self._quality(output, definition, element, product, draw=number == 0)
+            sources.append(self._sources(element, checks))
+        products = [product for _, product in parts]
+        path = write_product(definition, products, sources, self.staging)
         if path.name in self._names:
             raise FileError(
                 f"output {output.name!r}: two files of this job would be called {path.name}; "
@@ -117,30 +117,32 @@ class Writer:
         self,
         output: PlanOutput,
         definition: DefinitionModel,
-        elements: list[Element],
+        element: Element | None,
         product: Any,
+        *,
+        draw: bool,
     ) -> dict[str, CheckResult]:
         """Make the checks of written products (QC1), and draw the figures."""
-        label = elements[0].label if elements else ""
+        label = element.label if element else ""
         results = run_checks(definition, product, "written", self.env.registry)
         for result in results:
             note_check(self.record, result, "written", output.name, label)
-        if self.env.setup.figures:
-            self._draw(output, definition, elements, product)
+        if draw and self.env.setup.figures:
+            self._draw(output, definition, element, product)
         return {result.id: result for result in results}
 
     def _draw(
         self,
         output: PlanOutput,
         definition: DefinitionModel,
-        elements: list[Element],
+        element: Element | None,
         product: Any,
     ) -> None:
         """Draw the figures of a product into the run folder."""
         folder = self.env.setup.run_folder / "figures" / self.job.id
         label = ""
-        if elements:
-            folder, label = folder / str(elements[0].index), elements[0].label
+        if element:
+            folder, label = folder / str(element.index), element.label
         with collecting() as notes:
             paths = draw_figures(definition, product, self.env.registry, folder)
         self.record.caveats += notes.caveats
