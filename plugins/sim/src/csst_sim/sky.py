@@ -111,8 +111,8 @@ def _galaxy_cell(band: int, number: int, sky: SkySettings) -> Columns:
 
 _UNITS = {
     "ra": u.deg, "dec": u.deg, "pmra": u.mas / u.yr, "pmdec": u.mas / u.yr, "parallax": u.mas,
-    "g_mag": u.mag, "bp_rp": u.mag, "reddening": u.mag, "amplitude": u.mag, "i_mag": u.mag, "half_light_radius": u.arcsec,
-    "position_angle": u.deg,
+    "g_mag": u.mag, "bp_rp": u.mag, "reddening": u.mag, "amplitude": u.mag, "i_mag": u.mag,
+    "half_light_radius": u.arcsec, "position_angle": u.deg,
 }  # fmt: skip
 
 

@@ -28,9 +28,10 @@ def draw_scene(shot: Shot) -> tuple[Annotated[Image, "image"], Annotated[Table, 
     """Draw stars and galaxies as electrons per second of an ideal detector.
 
     A source of AB magnitude m gives ``10^(0.4 (zero_point - m))`` electrons per second, times
-    the throughput of the exposure. Its light is spread by the effective PSF at its place, galaxies as Sersic profiles (n = 1 and 4)
-    made of Gaussians (Hogg & Lang 2013). The flux is the integral to infinity; what is left
-    out beyond the drawn edge is below 1e-4 of it, for stars below 1e-5.
+    the throughput of the exposure. Its light is spread by the effective PSF at its place,
+    galaxies as Sersic profiles (n = 1 and 4) made of Gaussians (Hogg & Lang 2013). The flux is
+    the integral to infinity; what is left out beyond the drawn edge is below 1e-4 of it, for
+    stars below 1e-5.
 
     Parameters
     ----------
