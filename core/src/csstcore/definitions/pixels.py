@@ -72,7 +72,7 @@ def _convert(raw: NDArray[Any], header: Mapping[str, Any], target: NDArray[Any])
         np.copyto(target.view(raw.dtype.newbyteorder("=")), raw)
         np.bitwise_xor(target.view(unsigned), sign, out=target.view(unsigned))
         return
-    np.copyto(target, raw, casting="same_kind" if target.dtype.kind == raw.dtype.kind else "unsafe")
+    np.copyto(target, raw)
     if target.dtype.kind == "f":
         if header.get("BSCALE", 1) != 1:
             target *= header["BSCALE"]
