@@ -10,16 +10,10 @@ from numpy.typing import NDArray
 
 from csstcore.definitions.fitsfile import Hdu
 from csstcore.definitions.model import Form, HduModel
+from csstcore.definitions.pixels import native_pixels, natural_type
 
 PLANE_TYPES: Final[dict[str, str]] = {"flags": "uint16", "variance": "float32", "mask": "bool"}
 """Types that planes have in memory, whatever the file holds."""
-
-_OFFSETS: Final[dict[tuple[int, float], str]] = {
-    (16, 2**15): "uint16",
-    (32, 2**31): "uint32",
-    (8, -128): "int8",
-}
-"""BITPIX and BZERO that together mean an integer type FITS does not have."""
 
 
 class WrongPlane(ValueError):
@@ -52,14 +46,7 @@ def _natural_type(unit: Hdu) -> np.dtype[Any]:
     for keyword, value in (("BZERO", zero), ("BSCALE", scale)):
         if type(value) not in (int, float) or not np.isfinite(value):
             raise WrongPlane(f"{keyword} is {value!r}, expected a number")
-    bitpix = unit.values["BITPIX"]
-    if (zero, scale) == (0, 1):
-        name: str = fits.BITPIX2DTYPE[bitpix]
-    elif scale == 1 and (bitpix, zero) in _OFFSETS:
-        name = _OFFSETS[bitpix, zero]
-    else:
-        name = "float64" if bitpix in (32, 64, -64) else "float32"
-    return np.dtype(name)
+    return natural_type(unit.values)
 
 
 def read_plane(image: fits.ImageHDU, unit: Hdu, hdu: HduModel) -> NDArray[Any]:
@@ -84,13 +71,13 @@ def read_plane(image: fits.ImageHDU, unit: Hdu, hdu: HduModel) -> NDArray[Any]:
     WrongPlane
         If the type does not fit, or flags do not fit into 16 bits.
     """
-    return _as_declared(_native(image), hdu, memory_type(unit, hdu))
+    return _as_declared(native_pixels(image), hdu, memory_type(unit, hdu))
 
 
 def read_layers(image: fits.ImageHDU, hdu: HduModel) -> dict[str, NDArray[Any]]:
     """Read the planes that lie along the first axis of an image unit, as `read_plane` does."""
     planes = {}
-    for layer, values in zip(hdu.layers, _native(image), strict=True):
+    for layer, values in zip(hdu.layers, native_pixels(image), strict=True):
         expected = np.dtype(PLANE_TYPES.get(layer.plane or "", layer.dtype or values.dtype))
         if expected.kind in "iub" and values.dtype.kind == "f":
             whole = np.nan_to_num(values, nan=0.5).astype(np.int64)
@@ -99,13 +86,6 @@ def read_layers(image: fits.ImageHDU, hdu: HduModel) -> dict[str, NDArray[Any]]:
             values = whole
         planes[str(layer.plane)] = _as_declared(values, layer, expected).copy()
     return planes
-
-
-def _native(image: fits.ImageHDU) -> NDArray[Any]:
-    values = np.ascontiguousarray(image.data)
-    if not values.dtype.isnative:
-        values = values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
-    return values
 
 
 def _as_declared(values: NDArray[Any], hdu: HduModel, expected: np.dtype[Any]) -> NDArray[Any]:
