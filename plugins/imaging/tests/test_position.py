@@ -156,7 +156,7 @@ def test_fifteen_stars_suffice():
     assert len(sky.pixel) == 14
     assert np.sqrt(np.mean(sky.errors_mas(wcs) ** 2)) < 30.0
     assert notes.metrics["polynomial_order"] == 2
-    assert "order 2 instead of 3" in notes.caveats[0]
+    assert "order 2 instead of 4" in notes.caveats[0]
 
 
 @pytest.mark.parametrize("seed", range(100, 112))
@@ -204,8 +204,9 @@ def test_solution_is_tpv_and_survives_a_fits_header():
     wcs, _ = sky.solve()
     header = wcs.wcs.to_header()
     assert (header["CTYPE1"], header["CTYPE2"]) == ("RA---TPV", "DEC--TPV")
-    assert (header["CRPIX1"], header["CRPIX2"]) == (4608.5, 4616.5)
-    assert header["PV1_1"] == pytest.approx(1.0, abs=1e-6)
+    assert (header["CRPIX1"], header["CRPIX2"]) == CRPIX
+    assert (header["CRVAL1"], header["CRVAL2"]) == (150.0, 30.0)
+    assert header["PV1_1"] == pytest.approx(1.0, abs=0.02)
     assert {f"PV{i}_{j}" for i in (1, 2) for j in (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)} <= set(header)
     again = WCS(header)
     np.testing.assert_allclose(

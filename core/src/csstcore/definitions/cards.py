@@ -63,7 +63,8 @@ def add_cards(header: fits.Header, writing: Writing, hdu: HduModel) -> None:
     if hdu.unit is not None and not hdu.is_table:
         own["BUNIT"] = (hdu.unit, "unit of the values")
     if hdu.wcs and getattr(writing.product, "wcs", None) is not None:
-        own.update(wcs_cards(writing.product.wcs))
+        with_size = hdu.is_table or not hdu.layers
+        own.update(wcs_cards(writing.product.wcs, with_size=with_size))
     titles = {next(iter(_names(hdu, keyword))): text for keyword, text in hdu.sections.items()}
     for keyword, model in hdu.cards.items():
         if keyword in titles:

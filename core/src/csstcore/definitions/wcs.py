@@ -46,15 +46,25 @@ def read_wcs(values: Mapping[str, Any]) -> WCS | None:
         try:
             wcs = WCS(header, naxis=2)
             wcs.wcs.set()
+            if "IMAGEW" in values and "IMAGEH" in values:
+                wcs.pixel_shape = int(values["IMAGEW"]), int(values["IMAGEH"])
         except Exception as cause:  # wcslib raises many types
             raise ValueError(f"the WCS cards are not valid: {one_line(cause)}") from cause
     return wcs
 
 
-def wcs_cards(wcs: WCS) -> dict[str, tuple[Any, str]]:
+def wcs_cards(wcs: WCS, *, with_size: bool = False) -> dict[str, tuple[Any, str]]:
     """Return the cards of a WCS: keyword to value and comment.
 
     A TPV solution has the documented terms PVi_0 to PVi_6 at least.
+
+    Parameters
+    ----------
+    wcs
+        The solution.
+    with_size
+        Write the size of its image as IMAGEW and IMAGEH (the keywords of astrometry.net), for
+        headers that stand apart from the image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on what other header forms cannot hold
@@ -75,6 +85,9 @@ def wcs_cards(wcs: WCS) -> dict[str, tuple[Any, str]]:
     for i in (1, 2):
         if math.isfinite(wcs.wcs.crder[i - 1]):
             cards[f"CRDER{i}"] = (float(wcs.wcs.crder[i - 1]), "[deg] random error")
+    if with_size and wcs.pixel_shape is not None:
+        for keyword, size in zip(("IMAGEW", "IMAGEH"), wcs.pixel_shape, strict=True):
+            cards[keyword] = (int(size), "[pixel] size of the image")
     cards["RADESYS"] = (str(wcs.wcs.radesys) or "ICRS", "celestial reference system")
     if str(header["CTYPE1"]).endswith("TPV"):
         terms = [int(keyword[4:]) for keyword in header if _PV.match(keyword)]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.table import QTable
 
 from csstcore.products.meta import Meta
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +23,8 @@ class Table:
 
     table: QTable
     meta: Meta = field(default_factory=Meta)
+    wcs: WCS | None = None
+    """World coordinates of the image that the rows were measured on."""
 
     def __len__(self) -> int:
         return len(self.table)

@@ -1,4 +1,4 @@
-"""Fitting a TPV world-coordinate solution.
+"""World coordinates: the gnomonic plane, and TPV solutions.
 
 TPV is a gnomonic projection with a polynomial between intermediate and tangent-plane
 coordinates (registered FITS convention TPV; Calabretta et al. 2004, draft of FITS WCS IV).
@@ -6,16 +6,23 @@ coordinates (registered FITS convention TPV; Calabretta et al. 2004, draft of FI
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import comb
+
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
-"""Powers of the axis' own and of the other coordinate, in the order of the PV numbers."""
+from csst_imaging.polynomial import basis, powers, terms_of
 
-PV_NUMBERS = (0, 1, 2, 4, 5, 6, 7, 8, 9, 10)
-TERMS = {1: 3, 2: 6, 3: 10}
-"""Number of terms by order."""
+PV_NUMBERS = (0, 1, 2, *range(4, 11), *range(12, 23), *range(24, 39))
+"""PV numbers of the terms up to degree 7; 3, 11, 23 and 39 are odd powers of the radius."""
+
+MAX_DEGREE = 7
+"""What TPV can hold."""
+
+NODES = 25
+TOLERANCE_MAS = 0.02
 
 
 def tangent_wcs(center_pixel: tuple[float, float], ra: float, dec: float, cd: object) -> WCS:
@@ -41,92 +48,167 @@ def tangent_wcs(center_pixel: tuple[float, float], ra: float, dec: float, cd: ob
     return wcs
 
 
+def with_size(wcs: WCS | None, shape: tuple[int, int]) -> WCS | None:
+    """Return a copy of a solution that knows the shape (rows, columns) of its image."""
+    if wcs is None:
+        return None
+    sized = wcs.deepcopy()
+    sized.pixel_shape = shape[::-1]
+    return sized
+
+
 def project(
     ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], ra0_deg: float, dec0_deg: float
 ) -> NDArray[np.float64]:
     """Return gnomonic coordinates (2, n) in deg about a point; NaN beyond 90 degrees."""
     a, d = np.radians(ra_deg - ra0_deg), np.radians(dec_deg)
-    d0 = np.radians(dec0_deg)
-    depth = np.sin(d) * np.sin(d0) + np.cos(d) * np.cos(d0) * np.cos(a)
+    sin0, cos0 = np.sin(np.radians(dec0_deg)), np.cos(np.radians(dec0_deg))
+    sin_d, cos_d = np.sin(d), np.cos(d)
+    near = cos_d * np.cos(a)
+    depth = sin_d * sin0 + near * cos0
     depth = np.where(depth > 0, depth, np.nan)
-    xi = np.cos(d) * np.sin(a) / depth
-    eta = (np.sin(d) * np.cos(d0) - np.cos(d) * np.sin(d0) * np.cos(a)) / depth
+    xi = cos_d * np.sin(a) / depth
+    eta = (sin_d * cos0 - near * sin0) / depth
     plane: NDArray[np.float64] = np.degrees(np.stack([xi, eta]))
     return plane
 
 
-def terms(u: NDArray[np.float64], v: NDArray[np.float64], order: int) -> NDArray[np.float64]:
-    """Return the polynomial terms of one axis, shape (points, terms).
+def deproject(
+    plane_deg: NDArray[np.float64], ra0_deg: float, dec0_deg: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return right ascension and declination in deg of gnomonic coordinates (2, n)."""
+    xi, eta = np.radians(plane_deg)
+    sin0, cos0 = np.sin(np.radians(dec0_deg)), np.cos(np.radians(dec0_deg))
+    depth = cos0 - eta * sin0
+    ra = ra0_deg + np.degrees(np.arctan2(xi, depth))
+    dec = np.degrees(np.arctan2(sin0 + eta * cos0, np.hypot(xi, depth)))
+    return ra % 360.0, dec
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A tangent plane in the pixels of an ideal detector: a gnomonic solution."""
+
+    crpix: NDArray[np.float64]
+    ra_deg: float
+    dec_deg: float
+    cd: NDArray[np.float64]
+    """Shape (2, 2), deg per pixel."""
+
+    @classmethod
+    def of(cls, wcs: WCS, at: NDArray[np.float64]) -> Plane:
+        """Return the gnomonic part of a solution.
+
+        That is its CRPIX, CRVAL and CD for TAN and TPV, otherwise the plane that touches it
+        at the pixel `at`.
+        """
+        projection = {str(ctype)[-3:] for ctype in wcs.wcs.ctype}
+        if projection in ({"TAN"}, {"TPV"}):
+            matrix = np.array(wcs.pixel_scale_matrix, np.float64)
+            ra, dec = wcs.wcs.crval
+            return cls(np.array(wcs.wcs.crpix), float(ra), float(dec), matrix)
+        ra, dec = wcs.all_pix2world([at], 1)[0]
+        steps = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+        plane = project(*wcs.all_pix2world(at + steps, 1).T, ra, dec)
+        matrix = np.stack([plane[:, 0] - plane[:, 1], plane[:, 2] - plane[:, 3]], axis=1) / 2
+        return cls(np.array(at), float(ra), float(dec), matrix)
+
+    def seen(
+        self, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the ideal pixels of directions, shape (n, 2); NaN beyond 90 degrees."""
+        plane = project(ra_deg, dec_deg, self.ra_deg, self.dec_deg)
+        pixel: NDArray[np.float64] = (np.linalg.inv(self.cd) @ plane).T + self.crpix
+        return pixel
+
+    def world(self, ideal: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return right ascension and declination in deg of ideal pixels (n, 2)."""
+        return deproject(self.cd @ (ideal - self.crpix).T, self.ra_deg, self.dec_deg)
+
+    @property
+    def scale_mas(self) -> float:
+        """Geometric mean of the pixel scales, mas per pixel."""
+        return float(np.sqrt(abs(np.linalg.det(self.cd)))) * 3.6e6
+
+    def covariance_pixel2(self, covariance_mas2: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return covariances on the sky (3, n) as such of ideal pixels, (3, n)."""
+        (a, b), (c, d) = np.linalg.inv(self.cd) / 3.6e6
+        ee, en, nn = covariance_mas2
+        return np.stack(
+            [
+                a * a * ee + 2 * a * b * en + b * b * nn,
+                a * c * ee + (a * d + b * c) * en + b * d * nn,
+                c * c * ee + 2 * c * d * en + d * d * nn,
+            ]
+        )
+
+
+def pixel_nodes(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the nodes at which solutions are compared, FITS pixels, shape (n, 2)."""
+    rows, columns = shape
+    x, y = (0.5 + size * (1 - np.cos(np.linspace(0, np.pi, NODES))) / 2 for size in (columns, rows))
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+
+def tpv_of(
+    plane: Plane, pixel: NDArray[np.float64], ideal: NDArray[np.float64]
+) -> tuple[WCS, int, float]:
+    """Return the TPV solution of the least degree that takes pixels to ideal pixels.
 
     Parameters
     ----------
-    u, v
-        The axis' own intermediate coordinate and the other one.
-    order
-        1, 2 or 3.
-    """
-    return np.stack([u**i * v**j for i, j in POWERS[: TERMS[order]]], axis=-1)
-
-
-def fit_tpv(
-    pixel: NDArray[np.float64],
-    ra_deg: NDArray[np.float64],
-    dec_deg: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    start: WCS,
-    order: int,
-) -> WCS:
-    """Fit a TPV solution by weighted linear least squares.
-
-    Parameters
-    ----------
+    plane
+        Gives CRPIX, CRVAL and CD; all the rest goes into the polynomials.
     pixel
-        FITS pixel positions, shape (n, 2).
-    ra_deg, dec_deg
-        Their sky positions.
-    weight
-        Inverse errors along both axes, shape (2, n).
-    start
-        A solution near the truth; its reference pixel is kept, its reference value and CD
-        matrix are improved so that they describe the solution to first order.
-    order
-        Order of the polynomial.
+        Nodes over the detector, FITS pixel, shape (n, 2).
+    ideal
+        Their ideal pixels in `plane`.
 
     Returns
     -------
-    WCS
-        CTYPE ``RA---TPV``, ``DEC--TPV``, CD matrix and PVi_j.
+    tuple
+        The solution, its degree, and its largest error at the nodes in mas: more than 0.02
+        only if the highest degree that TPV has does not hold it.
     """
-    center = start.wcs.crpix
-    offset = (pixel - center).T
-    scale = float(np.abs(offset).max())
-    basis = terms(offset[0] / scale, offset[1] / scale, order)
-    ra0, dec0 = start.wcs_pix2world([center], 1)[0]
-    for _ in range(3):  # bring the reference value under the reference pixel
-        plane = project(ra_deg, dec_deg, ra0, dec0)
-        linear = np.stack([solve(basis, plane[k], weight[k]) for k in range(2)])
-        flat = tangent_wcs((0.0, 0.0), ra0, dec0, np.eye(2))
-        ra0, dec0 = flat.wcs_pix2world([linear[:, 0]], 1)[0]
-    cd = linear[:, 1:3] / scale
-    middle = cd @ offset
-    size = float(np.abs(middle).max())
-    wcs = tangent_wcs((center[0], center[1]), ra0, dec0, cd)
-    plane = project(ra_deg, dec_deg, ra0, dec0)
-    pv = []
-    for axis in range(2):
-        own, other = middle[axis] / size, middle[1 - axis] / size
-        solution = solve(terms(own, other, order), plane[axis], weight[axis])
-        for value, number, (i, j) in zip(solution, PV_NUMBERS, POWERS, strict=False):
-            pv.append((axis + 1, number, float(value / size ** (i + j))))
+    middle = plane.cd @ (pixel - plane.crpix).T
+    wanted = plane.cd @ (ideal - plane.crpix).T
+    center = (middle.max(axis=1) + middle.min(axis=1)) / 2
+    size = float(np.abs(middle - center[:, None]).max())
+    scaled = ((middle - center[:, None]) / size).T
+    for degree in range(1, MAX_DEGREE + 1):
+        terms = basis(scaled, degree)
+        solution = np.linalg.lstsq(terms, wanted.T, rcond=None)[0]
+        error_mas = float(np.hypot(*(terms @ solution - wanted.T).T).max()) * 3.6e6
+        if error_mas < TOLERANCE_MAS:
+            break
+    wcs = tangent_wcs((plane.crpix[0], plane.crpix[1]), plane.ra_deg, plane.dec_deg, plane.cd)
+    own_first = ((center, solution[:, 0]), (center[::-1], swap(solution[:, 1], degree)))
+    pv = [
+        (axis + 1, number, float(value))
+        for axis, (at, coefficients) in enumerate(own_first)
+        for number, value in zip(PV_NUMBERS, expand(coefficients, at, size, degree), strict=False)
+    ]
     wcs.wcs.ctype = ["RA---TPV", "DEC--TPV"]
     wcs.wcs.set_pv(pv)
     wcs.wcs.set()
-    return wcs
+    return wcs, degree, error_mas
 
 
-def solve(
-    matrix: NDArray[np.float64], value: NDArray[np.float64], weight: NDArray[np.float64]
+def swap(coefficients: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
+    """Return the coefficients with the two coordinates exchanged."""
+    place = {power: k for k, power in enumerate(powers(degree))}
+    return np.array([coefficients[place[j, i]] for i, j in powers(degree)])
+
+
+def expand(
+    coefficients: NDArray[np.float64], center: NDArray[np.float64], size: float, degree: int
 ) -> NDArray[np.float64]:
-    """Return the weighted least-squares solution."""
-    solution = np.linalg.lstsq(matrix * weight[:, None], value * weight, rcond=None)[0]
-    return np.asarray(solution, np.float64)
+    """Return the coefficients in u, v of a polynomial in (u - center) / size and the like."""
+    place = {power: k for k, power in enumerate(powers(degree))}
+    result = np.zeros(terms_of(degree))
+    for value, (i, j) in zip(coefficients, powers(degree), strict=True):
+        for p in range(i + 1):
+            for q in range(j + 1):
+                rest = (-center[0]) ** (i - p) * (-center[1]) ** (j - q)
+                result[place[p, q]] += value * comb(i, p) * comb(j, q) * rest / size ** (i + j)
+    return result

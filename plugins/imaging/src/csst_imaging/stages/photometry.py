@@ -16,6 +16,7 @@ from csst_imaging.bands import Band, bands, check_planes
 from csst_imaging.columns import values
 from csst_imaging.growth import Growth, isolated, measure_growth
 from csst_imaging.stages.detection import point_like
+from csst_imaging.tpv import with_size
 from csstcore.api import Image, Table, UnprocessableData, Wcs, caveat, metric
 
 APERTURE_RADII_PIXEL = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 40.0)
@@ -83,7 +84,8 @@ def measure_photometry(
     total_flux(table, growth, image.shape)
     add_units(table, image.unit)
     add_coordinates(table, wcs)
-    return Table(table, meta=image.meta)
+    solution = image.wcs if wcs is None else wcs.wcs
+    return Table(table, meta=image.meta, wcs=with_size(solution, image.shape))
 
 
 def measure_fluxes(

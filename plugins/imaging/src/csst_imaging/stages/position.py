@@ -6,102 +6,121 @@ from typing import Annotated
 
 import astropy.units as u
 import numpy as np
+from astropy.time import Time
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_imaging.columns import values
+from csst_imaging.distortion import Distortion
 from csst_imaging.epoch import Stars, stars_at
-from csst_imaging.matching import Pairs, propose_matches
-from csst_imaging.solution import MIN_STARS, Spots, solve_matches
-from csst_imaging.tpv import project, tangent_wcs
+from csst_imaging.matching import propose_matches
+from csst_imaging.polynomial import basis
+from csst_imaging.solution import MIN_STARS, Lists, Solution, Spots, solve_matches
+from csst_imaging.spots import SATURATED_ERROR_PIXEL, select_spots
+from csst_imaging.tpv import Plane, pixel_nodes, project, tpv_of
 from csstcore.api import Image, Reference, Table, UnprocessableData, Wcs, caveat, metric
 
-SATURATED, TRUNCATED = 4, 8
-"""SExtractor's FLAGS bits; sources cut by an edge do not enter the fit."""
+REMAINING_PIXEL = 20.0
+"""Displacement that a distortion reference may leave (placement of the detector, its own age)."""
 
-SATURATED_ERROR_PIXEL = 0.5
-"""Centroid error of saturated stars: they help only where there is nothing better."""
+MOVED_DEG = 0.02
+"""Proper motion since the catalogue's epoch is less (Barnard's star in seven years)."""
+
+HELD_MAS = 0.1
+"""Error of the written solution above which there is a caveat."""
 
 
 def solve_position(
     image: Image,
     sources: Table,
     stars: Reference[Table],
+    distortion: Reference[Distortion] | None = None,
     *,
     shift_arcsec: Annotated[float, Field(gt=0, le=300)] = 30.0,
     rotation_degree: Annotated[float, Field(ge=0, le=5)] = 1.0,
     distortion_pixel: Annotated[float, Field(ge=0, le=1000)] = 200.0,
-    order: Annotated[int, Field(ge=1, le=3)] = 3,
+    order: Annotated[int, Field(ge=1, le=5)] = 4,
 ) -> Annotated[Wcs, "wcs"]:
     """Solve the world coordinates of an image against reference stars.
 
     Reference stars are moved to the time of the exposure, projected with the image's first
     solution and matched to the sources: offsets of bright pairs counted over shifts,
-    rotations and scales, then nearest neighbours under a map of growing order. The TPV
-    solution is fitted by least squares weighted by the errors of both, with clipping.
+    rotations and scales, then nearest neighbours under a map of growing order. The map, a
+    polynomial after the known distortion, is fitted by least squares weighted by the
+    covariances of both, with clipping, and written as TPV with CRPIX, CRVAL and CD matrix of
+    the first solution, as documented: all that was found is in the polynomials.
     Metrics: ``matched_stars``, ``rms_right_ascension_mas``, ``rms_declination_mas`` (also as
     CRDER of the solution), ``offset_right_ascension_arcsec``, ``offset_declination_arcsec``
     (solution minus first solution at the centre), ``center_right_ascension_deg``,
-    ``center_declination_deg``, ``polynomial_order``.
+    ``center_declination_deg``, ``polynomial_order`` (of the fit), ``tpv_degree`` (as written),
+    ``tpv_error_mas`` (largest error of what is written).
 
     Parameters
     ----------
     image
         Gives shape, time and first solution; its planes are not used.
     sources
-        Sources of the image, see `detect_sources`.
+        Sources of the image, see `detect_sources`; positions fitted with the PSF are taken
+        where there are any.
     stars
         Reference stars (definition ``imaging.reference_stars``).
+    distortion
+        Known distortion of the detectors.
     shift_arcsec
         Largest error of the pointing.
     rotation_degree
         Largest error of the position angle, about the reference pixel.
     distortion_pixel
-        Largest displacement by distortion that the first solution does not have.
+        Largest displacement by distortion that the first solution does not have; 20 at most
+        where the distortion is known.
     order
-        Highest order of the polynomial; less with fewer than 20 stars, or where the matched
-        stars show no need of it.
+        Highest order of the polynomial; less with fewer than 60 stars (20 for order 3), or
+        where the matched stars show no need of it.
 
     Returns
     -------
     Wcs
-        Solution with CTYPE ``RA---TPV``, reference pixel at the centre of the image.
+        Solution with CTYPE ``RA---TPV``.
 
     Raises
     ------
     UnprocessableData
-        The image has no first solution or no time, or fewer than ten stars match.
+        The image has no first solution or no time, its detector is not in the distortion
+        reference, or fewer than ten stars match.
     """
     first, at = first_solution(image)
-    nearby = select_stars(stars_at(stars.table, image.meta.time), first, at, image.shape)
+    plane = Plane.of(first, at)
     spots = select_spots(sources)
-    scale = float(np.mean(proj_plane_pixel_scales(first))) * 3600.0
-    lever = np.hypot(*(first.wcs.crpix - at)) * np.radians(rotation_degree)
-    reach = shift_arcsec / scale + lever + distortion_pixel
-    seen = first.all_world2pix(nearby.ra_deg, nearby.dec_deg, 1, quiet=True)
-    seen = np.stack(seen, axis=-1)
-    margin = reach + np.radians(rotation_degree) * max(image.shape) / 2
-    rows, columns = image.shape
-    inside = np.all((seen > -margin) & (seen < [columns + margin, rows + margin]), axis=1)
-    nearby, seen = nearby[inside], seen[inside]
+    ideal, center = spots.pixel, at
+    if distortion is not None:
+        ideal = distortion.displace(image.meta.detector, spots.pixel)
+        center = distortion.displace(image.meta.detector, at[None])[0]
+        distortion_pixel = min(distortion_pixel, REMAINING_PIXEL)
+    turn = np.radians(rotation_degree)
+    reach = shift_arcsec * 1e3 / plane.scale_mas
+    reach += float(np.hypot(*(plane.crpix - center))) * turn + distortion_pixel
+    half = float(np.hypot(*image.shape)) / 2
+    nearby, seen = stars_around(stars, plane, center, half + reach + half * turn, image.meta.time)
     if len(nearby) < MIN_STARS or len(spots.pixel) < MIN_STARS:
         raise UnprocessableData(
             f"{len(nearby)} reference stars and {len(spots.pixel)} sources; "
             f"expected at least {MIN_STARS} of each"
         )
-    ra, dec = first.all_pix2world([at], 1)[0]
-    start = tangent_wcs((at[0], at[1]), ra, dec, first.pixel_scale_matrix)
-    proposals = propose_matches(spots.pixel, seen, reach, rotation_degree)
-    solution = solve_matches(spots, nearby, proposals, start, order)
+    covariance = plane.covariance_pixel2(nearby.covariance_mas2)
+    scaled = (spots.pixel - at) / at.max()
+    lists = Lists.of(spots, ideal, seen, covariance, scaled, order)
+    solution = solve_matches(lists, propose_matches(ideal, seen, reach, rotation_degree), order)
     if solution is None:
         raise UnprocessableData(
             f"fewer than {MIN_STARS} of {len(spots.pixel)} sources and {len(nearby)} reference "
             f"stars match within {shift_arcsec:g} arcsec and {rotation_degree:g} deg"
         )
-    wcs = solution.wcs
-    report_residuals(wcs, spots, nearby, solution.pairs)
+    nodes = np.vstack([at, pixel_nodes(image.shape)])
+    known = nodes if distortion is None else distortion.displace(image.meta.detector, nodes)
+    terms = basis((nodes - at) / at.max(), solution.order)
+    wcs = write_solution(plane, nodes, known + terms @ solution.coefficients)
+    report_residuals(wcs, plane, spots, lists, solution)
     report_offset(wcs, first, at)
     metric("polynomial_order", solution.order)
     if solution.bearable < order:
@@ -121,50 +140,54 @@ def first_solution(image: Image) -> tuple[WCS, NDArray[np.float64]]:
     return image.wcs, np.array([(columns + 1) / 2.0, (rows + 1) / 2.0])
 
 
-def select_stars(
-    stars: Stars, first: WCS, at: NDArray[np.float64], shape: tuple[int, int]
-) -> Stars:
-    """Return the stars within one diagonal of the image's centre, brightest first."""
-    ra, dec = first.all_pix2world([at], 1)[0]
-    plane = project(stars.ra_deg, stars.dec_deg, ra, dec)
-    diagonal = np.hypot(*shape) * float(np.mean(proj_plane_pixel_scales(first)))
-    near = np.flatnonzero(np.hypot(*plane) < diagonal)
-    return stars[near[np.argsort(stars.magnitude[near], kind="stable")]]
+def stars_around(
+    stars: Table, plane: Plane, center: NDArray[np.float64], radius_pixel: float, time: Time
+) -> tuple[Stars, NDArray[np.float64]]:
+    """Return the stars near an ideal pixel at a time, brightest first, with their ideal pixels.
+
+    Only those are moved to the time that were near at the catalogue's epoch.
+    """
+    table = stars.table
+    ra0, dec0 = plane.world(center[None])
+    apart = project(values(table, "ra", u.deg), values(table, "dec", u.deg), ra0[0], dec0[0])
+    radius_deg = radius_pixel * plane.scale_mas / 3.6e6
+    near = np.hypot(*apart) < radius_deg + MOVED_DEG
+    if not near.any():
+        return stars_at(table[:0], time), np.zeros((0, 2))
+    nearby = stars_at(table[near], time)
+    nearby = nearby[np.argsort(nearby.magnitude, kind="stable")]
+    seen = plane.seen(nearby.ra_deg, nearby.dec_deg)
+    inside = np.hypot(*(seen - center).T) < radius_pixel
+    return nearby[inside], seen[inside]
 
 
-def select_spots(sources: Table) -> Spots:
-    """Return the sources with positions, brightest first."""
-    table = sources.table
-    x, y = values(table, "x", u.pixel), values(table, "y", u.pixel)
-    error = np.stack([values(table, n, u.pixel) for n in ("x_error", "y_error")])
-    flux = np.asarray(getattr(table["flux_isophotal"], "value", table["flux_isophotal"]), float)
-    good = np.isfinite(x + y + flux) & (flux > 0)
-    order = np.flatnonzero(good)[np.argsort(-flux[good], kind="stable")]
-    usable = np.isfinite(error).all(axis=0)
-    flags = np.asarray(table["flags"])
-    usable &= (flags & TRUNCATED) == 0
-    error = np.where(flags & SATURATED, np.hypot(error, SATURATED_ERROR_PIXEL), error)
-    usable &= np.asarray(table["converged"])
-    return Spots(np.stack([x, y], axis=-1)[order], error[:, order], usable[order])
+def write_solution(plane: Plane, nodes: NDArray[np.float64], ideal: NDArray[np.float64]) -> WCS:
+    """Return a solution as TPV, with metrics and a caveat on how well that holds it."""
+    wcs, degree, error_mas = tpv_of(plane, nodes, ideal)
+    metric("tpv_degree", degree)
+    metric("tpv_error_mas", error_mas)
+    if error_mas > HELD_MAS:
+        caveat(f"the TPV solution differs by up to {error_mas:.2f} mas from the fitted one")
+    return wcs
 
 
-def report_residuals(wcs: WCS, spots: Spots, stars: Stars, pairs: Pairs) -> None:
+def report_residuals(
+    wcs: WCS, plane: Plane, spots: Spots, lists: Lists, solution: Solution
+) -> None:
     """Keep number and scatter of the matched stars, as metrics and as CRDER.
 
     The scatter is that of the unsaturated stars, if there are any.
     """
+    pairs = solution.pairs
     metric("matched_stars", len(pairs))
     sharp = spots.error[:, pairs[:, 0]].max(axis=0) < SATURATED_ERROR_PIXEL
     if sharp.any():
         pairs = pairs[sharp]
-    ra, dec = wcs.wcs_pix2world(*spots.pixel[pairs[:, 0]].T, 1)
-    matched = stars[pairs[:, 1]]
-    turn = (ra - matched.ra_deg + 180.0) % 360.0 - 180.0
-    rms_ra = float(np.sqrt(np.mean((turn * np.cos(np.radians(dec))) ** 2)))
-    rms_dec = float(np.sqrt(np.mean((dec - matched.dec_deg) ** 2)))
-    wcs.wcs.crder = [rms_ra, rms_dec]
-    metric("rms_right_ascension_mas", rms_ra * 3.6e6)
-    metric("rms_declination_mas", rms_dec * 3.6e6)
+    residual = lists.star[pairs[:, 1]] - lists.place(solution.coefficients, pairs[:, 0])
+    rms = np.sqrt(np.mean((plane.cd @ residual.T) ** 2, axis=1))
+    wcs.wcs.crder = rms
+    metric("rms_right_ascension_mas", float(rms[0]) * 3.6e6)
+    metric("rms_declination_mas", float(rms[1]) * 3.6e6)
 
 
 def report_offset(wcs: WCS, first: WCS, at: NDArray[np.float64]) -> None:
