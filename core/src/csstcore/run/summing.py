@@ -11,8 +11,8 @@ from csstcore.run.status import Failure, Status
 def sum_up(calls: Sequence[CallRecord]) -> CallRecord:
     """Return one record for all calls of a mapped stage.
 
-    It is done if every element is, done with caveats if some are, and otherwise what most
-    elements are. Metrics are kept where there is one element only.
+    It is done if every element is, or had nothing to be done; done with caveats if only some
+    are; and otherwise what most elements are. Metrics are kept where there is one element only.
     """
     if not calls:
         return CallRecord(Status.BLOCKED, why="no element is left")
@@ -28,10 +28,11 @@ def sum_up(calls: Sequence[CallRecord]) -> CallRecord:
             f"{len(others)} of {len(calls)} elements not delivered; "
             f"{first.element}: {first.status}: {first.why}"
         )
+    lost = [call for call in others if call.status is not Status.SKIPPED]
     failures = [call.failure for call in calls if call.failure is not Failure.NONE]
     total.failure = failures[0] if failures and not delivered else Failure.NONE
     total.caveats = list(dict.fromkeys(caveat for call in calls for caveat in call.caveats))
-    if delivered and total.why:
+    if delivered and lost:
         total.caveats.append(total.why)
     if len(calls) == 1:
         total.metrics = dict(calls[0].metrics)
@@ -50,7 +51,7 @@ def sum_up(calls: Sequence[CallRecord]) -> CallRecord:
 
 
 def _status(statuses: Sequence[Status], delivered: Sequence[Status]) -> Status:
-    if len(delivered) == len(statuses):
+    if delivered and len(delivered) + statuses.count(Status.SKIPPED) == len(statuses):
         return Status.CAVEATS if Status.CAVEATS in statuses else Status.DONE
     if delivered:
         return Status.CAVEATS
