@@ -1,0 +1,1 @@
+"""Terahertz spectra and maps of the HSTDM receiver."""
