@@ -7,8 +7,11 @@ import numpy as np
 from astropy.table import QTable
 from astropy.time import Time
 
+from csst_imaging.passbands import Passband, Passbands
 from csst_imaging.stages.background import estimate_background
+from csst_imaging.stages.colour_terms import measure_colour_terms
 from csst_imaging.stages.detection import detect_sources
+from csst_imaging.stages.photometry import measure_photometry
 from csst_imaging.tpv import tangent_wcs
 from csstcore.api import Image, Meta, Table, Wcs
 from csstcore.testing.contract import *  # noqa: F403
@@ -33,7 +36,7 @@ def examples():
         variance=np.full((SIZE, SIZE), 25.0, np.float32),
         flags=np.zeros((SIZE, SIZE), np.uint16),
         wcs=wcs,
-        meta=Meta(time=Time("2028-01-01")),
+        meta=Meta(time=Time("2028-01-01"), instrument="MSC", filter="g"),
     )
     background = estimate_background(image)
     sources = detect_sources(image, background)
@@ -53,9 +56,18 @@ def examples():
             "pmdec_error": zero * u.mas / u.yr,
             "parallax": zero * u.mas,
             "g_mag": (18.0 - np.arange(n) * 0.02) * u.mag,
+            "bp_rp": (0.8 + 0.3 * np.sin(np.arange(n))) * u.mag,
             "epoch": np.full(n, 2016.0) * u.yr,
         }
     )
+    passbands = Passbands({"g": Passband(26.0, (400.0, 550.0), (0.6, 0.6))})
+    catalog = measure_photometry(image, sources, background, Wcs(wcs))
+    # so few stars measure no total fluxes, and their neighbours mark them
+    catalog.table["flags"] = np.zeros(len(catalog), np.int32)
+    flux = catalog.table["flux_aperture"][:, 5]
+    catalog.table["flux_total"] = flux
+    catalog.table["flux_total_error"] = catalog.table["flux_aperture_error"][:, 5]
+    colour_terms = measure_colour_terms([catalog], Table(stars), passbands)
     return {
         "estimate_background": ((image,), {}),
         "detect_sources": ((image, background), {}),
@@ -65,4 +77,6 @@ def examples():
         ),
         "set_wcs": ((image, Wcs(wcs)), {}),
         "measure_photometry": ((image, sources, background, Wcs(wcs)), {}),
+        "calibrate_flux": ((image, catalog, Table(stars), colour_terms, passbands), {}),
+        "measure_colour_terms": (([catalog], Table(stars), passbands), {}),
     }

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from csst_imaging.columns import values
 from csst_imaging.stages.detection import point_like
-from csstcore.api import Image, Table
+from csstcore.api import Image, NotApplicable, Table
 
 SAMPLES = 1_000_000
 
@@ -90,6 +90,82 @@ def fwhm(catalog: Table) -> float:
     if not stars.any():
         return float("nan")
     return float(np.median(values(catalog.table, "fwhm", u.pixel)[stars]))
+
+
+def zero_point(catalog: Table) -> float:
+    """Zero point of the magnitudes of a catalogue.
+
+    Parameters
+    ----------
+    catalog
+        A catalogue of `calibrate_flux`.
+
+    Raises
+    ------
+    NotApplicable
+        It has no magnitudes.
+    """
+    flux, magnitude = calibrated(catalog, "flux_total", "mag_total")
+    known = (flux > 0) & np.isfinite(magnitude)
+    if not known.any():
+        raise NotApplicable("there are no magnitudes")
+    return float(np.median(magnitude[known] + 2.5 * np.log10(flux[known])))
+
+
+def zero_point_rms(catalog: Table) -> float:
+    """Scatter of the reference stars about the zero point, in mag.
+
+    Parameters
+    ----------
+    catalog
+        A catalogue of `calibrate_flux`, not read from a file.
+
+    Raises
+    ------
+    NotApplicable
+        It has no reference stars.
+    """
+    residual, used = calibrated(catalog, "zero_point_residual", "zero_point_used")
+    return float(np.sqrt(np.mean(residual[used == 1.0] ** 2)))
+
+
+def limiting_magnitude(catalog: Table) -> float:
+    """Median magnitude of the sources at a signal-to-noise ratio of 5.
+
+    Parameters
+    ----------
+    catalog
+        A catalogue of `calibrate_flux`; total fluxes between 4 and 6 sigma count.
+
+    Raises
+    ------
+    NotApplicable
+        It has no magnitudes, or no such sources.
+    """
+    flux, error, magnitude = calibrated(catalog, "flux_total", "flux_total_error", "mag_total")
+    near = (flux > 4.0 * error) & (flux < 6.0 * error) & np.isfinite(magnitude)
+    if not near.any():
+        raise NotApplicable("there are no sources with a signal-to-noise ratio of 4 to 6")
+    return float(np.median(magnitude[near]))
+
+
+def relation_error(colour_terms: Table) -> float:
+    """Error of the colour terms at the middle of their stars, in mag.
+
+    Parameters
+    ----------
+    colour_terms
+        Of `measure_colour_terms`.
+    """
+    return float(np.sqrt(values(colour_terms.table, "covariance").ravel()[0]))
+
+
+def calibrated(catalog: Table, *names: str) -> list[NDArray[np.float64]]:
+    """Return columns as plain numbers; not applicable where the fluxes are not calibrated."""
+    missing = [name for name in names if name not in catalog.table.colnames]
+    if missing:
+        raise NotApplicable(f"the catalogue has no column {', '.join(missing)}")
+    return [values(catalog.table, name) for name in names]
 
 
 def sample(image: Image) -> NDArray[np.float64]:

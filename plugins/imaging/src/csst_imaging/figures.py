@@ -61,7 +61,10 @@ def source_map(catalog: Table) -> Figure:
         left.plot(x[which], y[which], ".", markersize=1.5, label=label)
     left.set(xlabel="x [pixel]", ylabel="y [pixel]", aspect="equal", title=f"{len(table)} sources")
     left.legend(loc="upper right", markerscale=5)
-    right.plot(values(table, "mag_kron"), values(table, "fwhm", u.pixel), ".", markersize=1.5)
+    flux = values(table, "flux_kron")
+    bright = flux > 0
+    magnitude = -2.5 * np.log10(flux[bright])
+    right.plot(magnitude, values(table, "fwhm", u.pixel)[bright], ".", markersize=1.5)
     right.set(xlabel="instrumental Kron magnitude", ylabel="FWHM [pixel]", ylim=(0, 12))
     return figure
 
@@ -88,4 +91,32 @@ def growth_curves(catalog: Table) -> Figure:
     axes.axhline(1.0, linewidth=0.5)
     axes.set(xlabel="radius [pixel]", ylabel="flux / total flux", ylim=(0.85, 1.1))
     axes.set_title(f"{len(stars)} stars")
+    return figure
+
+
+def zero_point(catalog: Table) -> Figure:
+    """Residuals of the reference stars about the zero point, by colour and magnitude.
+
+    Parameters
+    ----------
+    catalog
+        A catalogue of `calibrate_flux`.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    left.set(xlabel="BP - RP", ylabel="measured - reference magnitude")
+    right.set(xlabel="G")
+    for axes in (left, right):
+        axes.axhline(0.0, color="0.6", linewidth=0.8)
+    if "zero_point_residual" not in catalog.table.colnames:
+        left.set_title("no zero point")
+        return figure
+    residual = values(catalog.table, "zero_point_residual")
+    used = np.asarray(catalog.table["zero_point_used"])
+    for which, colour in ((~used, "0.7"), (used, "tab:blue")):
+        for axes, name in ((left, "reference_bp_rp"), (right, "reference_g")):
+            axes.plot(values(catalog.table, name)[which], residual[which], ".", color=colour)
+    if used.any():
+        limit = 6.0 * float(np.std(residual[used])) + 0.005
+        left.set(ylim=(-limit, limit), title=f"{np.count_nonzero(used)} stars used")
     return figure

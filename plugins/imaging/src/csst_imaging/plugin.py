@@ -35,6 +35,16 @@ def csst_stages() -> list[Stage]:
             f"{stages}.photometry:measure_photometry",
             "Measure aperture, Kron and total fluxes of sources",
         ),
+        Stage(
+            "calibrate_flux",
+            f"{stages}.flux:calibrate_flux",
+            "Measure the zero point of an exposure and give its sources AB magnitudes",
+        ),
+        Stage(
+            "measure_colour_terms",
+            f"{stages}.colour_terms:measure_colour_terms",
+            "Measure how magnitudes in a filter follow from Gaia's photometry",
+        ),
     ]
 
 
@@ -46,7 +56,12 @@ def csst_definitions() -> list[Definition]:
             "reference_stars",
             "definitions/reference_stars.toml",
             "Reference stars with proper motions",
-        )
+        ),
+        Definition(
+            "colour_terms",
+            "definitions/colour_terms.toml",
+            "Relation of a filter to Gaia's photometry",
+        ),
     ]
 
 
@@ -59,7 +74,19 @@ def csst_references() -> list[ReferenceType]:
             "fits",
             "Reference stars with positions, proper motions and magnitudes",
             definition="imaging.reference_stars",
-        )
+        ),
+        ReferenceType(
+            "colour_terms",
+            "fits",
+            "Relation of a filter to Gaia's photometry",
+            definition="imaging.colour_terms",
+        ),
+        ReferenceType(
+            "passbands",
+            "toml",
+            "Throughput and nominal zero point of the filters",
+            product="csst_imaging.passbands:Passbands",
+        ),
     ]
 
 
@@ -98,6 +125,26 @@ def csst_checks() -> list[Check]:
             f"{checks}:fwhm",
             "Median FWHM of bright point-like sources, in pixels",
         ),
+        Check(
+            "zero_point",
+            f"{checks}:zero_point",
+            "Zero point of the magnitudes of a catalogue",
+        ),
+        Check(
+            "zero_point_rms",
+            f"{checks}:zero_point_rms",
+            "Scatter of the reference stars about the zero point, in mag",
+        ),
+        Check(
+            "limiting_magnitude",
+            f"{checks}:limiting_magnitude",
+            "Median magnitude of the sources at a signal-to-noise ratio of 5",
+        ),
+        Check(
+            "relation_error",
+            f"{checks}:relation_error",
+            "Error of the colour terms at the middle of their stars, in mag",
+        ),
     ]
 
 
@@ -116,5 +163,10 @@ def csst_figures() -> list[Figure]:
             "growth_curves",
             f"{figures}:growth_curves",
             "Growth of the flux of bright stars with the radius of the aperture",
+        ),
+        Figure(
+            "zero_point",
+            f"{figures}:zero_point",
+            "Residuals of the reference stars about the zero point, by colour and magnitude",
         ),
     ]

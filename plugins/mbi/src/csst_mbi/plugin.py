@@ -13,5 +13,10 @@ def csst_pipelines() -> list[Pipeline]:
             "l1",
             "pipelines/l1.toml",
             "Calibrate an imaging exposure of one detector and catalogue its sources",
-        )
+        ),
+        Pipeline(
+            "make_colour_terms",
+            "pipelines/make_colour_terms.toml",
+            "Measure the colour terms of a filter from catalogues of standard fields",
+        ),
     ]

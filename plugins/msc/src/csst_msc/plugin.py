@@ -40,6 +40,11 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "references/readout.toml",
             "Raw frames of the survey camera: 9560 x 9264, and 920 x 608 for tests",
         ),
+        ReferenceRules(
+            "imaging.passbands",
+            "references/passbands.toml",
+            "The seven filters of the survey camera",
+        ),
     ]
 
 

@@ -6,15 +6,16 @@ from typing import Annotated
 
 import astropy.units as u
 import numpy as np
-import sep
 from astropy.table import QTable
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from csst_imaging.apertures import sum_circles
-from csst_imaging.bands import Band, bands, check_planes
 from csst_imaging.columns import values
 from csst_imaging.growth import Growth, isolated, measure_growth
+from csst_imaging.kron import kron_fluxes
+from csst_imaging.parallel import each, pieces
+from csst_imaging.planes import planes_of
 from csst_imaging.stages.detection import point_like
 from csst_imaging.tpv import with_size
 from csstcore.api import Image, Table, UnprocessableData, Wcs, caveat, metric
@@ -26,14 +27,10 @@ REFERENCE_APERTURE = 2
 TOTAL_FWHM = 1.5
 """The total flux comes from the first aperture of at least this many FWHM."""
 
-KRON_FACTOR, KRON_MINIMUM = 2.5, 3.5
-"""SExtractor's PHOT_AUTOPARAMS."""
-
 APERTURE_FLAGGED, NEIGHBOUR = 16, 1
 """SExtractor's FLAGS bits: aperture cut or incomplete; photometry biased by a neighbour."""
 
 NEIGHBOUR_FRACTION = 0.1
-CURVE_RADII = (0.2, 0.5, 0.9)
 
 
 def measure_photometry(
@@ -46,7 +43,7 @@ def measure_photometry(
     apertures is measured on bright isolated unsaturated stars of the frame, varying over the
     field; ``flux_total`` is the flux in a small aperture (the first of at least 1.5 FWHM,
     little disturbed by neighbours) times the growth to the largest, right for point sources.
-    Magnitudes are instrumental, -2.5 log10 of the flux in the unit of the image. Metrics:
+    Magnitudes come with the zero point, see `calibrate_flux`. Metrics:
     ``aperture_stars``, ``aperture_correction_00`` .. ``_11`` (mag, to the aperture of 5
     pixels; add them), their ``.._error_..``, ``total_correction`` (mag, 5 pixels to total).
 
@@ -64,20 +61,18 @@ def measure_photometry(
     Returns
     -------
     Table
-        The columns of `sources` and fluxes, errors, magnitudes, light radii, ``sky``, ``ra``
-        and ``dec`` with errors. What could not be measured is NaN.
+        The columns of `sources` and fluxes, errors, light radii, ``sky``, ``ra`` and ``dec``
+        with errors. What could not be measured is NaN.
 
     Raises
     ------
     UnprocessableData
         The background does not fit or there is no variance.
     """
-    check_planes(image, background)
     if len(sources) == 0:
         raise UnprocessableData("the list of sources is empty")
     table = QTable(sources.table, copy=True)
-    row = values(table, "y", u.pixel) - 1.0
-    for name, column in measure_fluxes(image, background, table, row).items():
+    for name, column in measure_fluxes(image, background, table).items():
         table[name] = column
     mark_neighbours(table)
     growth = correct_apertures(table, image.shape)
@@ -89,54 +84,34 @@ def measure_photometry(
 
 
 def measure_fluxes(
-    image: Image, background: Image, table: QTable, row: NDArray[np.float64]
+    image: Image, background: Image, table: QTable
 ) -> dict[str, NDArray[np.float64]]:
-    """Measure all fluxes, band by band; bare numbers in the order of the table."""
-    columns: dict[str, NDArray[np.float64]] = {}
-    for band in bands(image, background):
-        first = -np.inf if band.core_start == 0 else band.core_start - 0.5
-        last = np.inf if band.core_stop == image.shape[0] else band.core_stop - 0.5
-        mine = (row >= first) & (row < last)
-        for name, part in measure_band(band, table[mine]).items():
-            whole = columns.setdefault(name, np.zeros((len(table), *part.shape[1:]), part.dtype))
-            whole[mine] = part
-    nearest = np.clip(np.rint(row).astype(int), 0, image.shape[0] - 1)
-    column = np.rint(values(table, "x", u.pixel) - 1.0).astype(int)
-    column = np.clip(column, 0, image.shape[1] - 1)
-    columns["sky"] = background.data[nearest, column].astype(np.float64)
-    return columns
-
-
-def measure_band(band: Band, table: QTable) -> dict[str, NDArray[np.float64]]:
-    """Measure the fluxes of the sources in the core of a band."""
-    x = values(table, "x", u.pixel) - 1.0
-    y = values(table, "y", u.pixel) - 1.0 - band.start
+    """Measure all fluxes; bare numbers in the order of the table."""
+    planes = planes_of(image, background)
+    x, y = values(table, "x", u.pixel) - 1.0, values(table, "y", u.pixel) - 1.0
     a, b = values(table, "a", u.pixel), values(table, "b", u.pixel)
-    theta = np.clip(np.radians(values(table, "theta", u.deg)), -np.pi / 2, np.pi / 2)
-    data, variance = band.data, band.variance
-    flux, error, complete = sum_circles(data, variance, x, y, np.array(APERTURE_RADII_PIXEL))
-    mask = None
-    if band.valid is not None:
-        mask = ~band.valid
-        variance = np.where(band.valid, variance, np.float32(0))
-    kron = values(table, "kron_radius")
-    usable = np.isfinite(kron) & (kron > 0) & (b > 0)
-    scale = np.where(usable, np.clip(KRON_FACTOR * kron, KRON_MINIMUM, 30.0), KRON_MINIMUM)
-    kron_flux, kron_error, kron_cut = sep.sum_ellipse(
-        data, x, y, a, np.minimum(a, b), theta, scale, var=variance, mask=mask
-    )
-    reach = np.clip(scale * a, 6.0, 100.0)
-    radii, _ = sep.flux_radius(
-        data, x, y, reach, np.array(CURVE_RADII), normflux=kron_flux, mask=mask
-    )
+    theta = np.radians(values(table, "theta", u.deg))
+    radii = np.array(APERTURE_RADII_PIXEL)
+
+    def measure(run: slice) -> tuple[NDArray[np.float64], ...]:
+        flux, error, complete = sum_circles(*planes.all, x[run], y[run], radii)
+        kron = kron_fluxes(*planes.all, x[run], y[run], a[run], b[run], theta[run])
+        return flux, error, complete, kron
+
+    parts = each(measure, pieces(len(table), 64))
+    flux, error, complete, kron = (np.concatenate(part) for part in zip(*parts, strict=True))
+    nearest = np.clip(np.rint(y).astype(int), 0, image.shape[0] - 1)
+    column = np.clip(np.rint(x).astype(int), 0, image.shape[1] - 1)
     return {
         "flux_aperture": flux,
         "flux_aperture_error": error,
-        "flux_kron": kron_flux,
-        "flux_kron_error": kron_error,
-        "kron_scale": scale,
-        "light_radius": radii,
-        "aperture_cut": ((kron_cut != 0) | (complete <= REFERENCE_APERTURE)).astype(np.int32),
+        "kron_radius": kron[:, 0],
+        "kron_scale": kron[:, 1],
+        "flux_kron": kron[:, 2],
+        "flux_kron_error": kron[:, 3],
+        "light_radius": kron[:, 5:],
+        "aperture_cut": ((kron[:, 4] > 0) | (complete <= REFERENCE_APERTURE)).astype(np.int32),
+        "sky": background.data[nearest, column].astype(np.float64),
     }
 
 
@@ -217,22 +192,12 @@ def total_flux(table: QTable, growth: Growth | None, shape: tuple[int, int]) -> 
 
 
 def add_units(table: QTable, unit: u.UnitBase) -> None:
-    """Give fluxes their unit and add instrumental magnitudes with errors."""
+    """Give fluxes and radii their unit."""
     table["light_radius"] = np.asarray(table["light_radius"]) * u.pixel
     table["kron_radius_pixel"] = (
         np.asarray(table["kron_scale"]) * values(table, "a", u.pixel) * u.pixel
     )
     table.remove_column("kron_scale")
-    for name in ("aperture", "kron", "total"):
-        flux = np.asarray(table[f"flux_{name}"])
-        error = np.asarray(table[f"flux_{name}_error"])
-        positive = flux > 0
-        safe = np.where(positive, flux, 1.0)
-        magnitude = np.where(positive, -2.5 * np.log10(safe), np.nan)
-        table[f"mag_{name}"] = magnitude * u.mag
-        table[f"mag_{name}_error"] = (
-            np.where(positive, 2.5 / np.log(10.0) * error / safe, np.nan) * u.mag
-        )
     for name in table.colnames:
         if name.startswith(("flux_", "sky", "peak")):
             table[name] = np.asarray(table[name]) * unit
