@@ -8,7 +8,7 @@ import numpy as np
 
 from csst_sim.direct import shipped, shot_of
 from csst_sim.plan import parse_plan
-from csst_sim.settings import DetectorRanges, Optics, Readout
+from csst_sim.settings import DetectorRanges, Optics, Readout, StrayLight
 from csst_sim.stages.catalogues import draw_catalogs
 from csst_sim.stages.charge import transfer
 from csst_sim.stages.light import light_lamp
@@ -25,11 +25,18 @@ def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
     readout, optics = shipped("readout_920x608.toml", Readout), shipped("msc_optics.toml", Optics)
     ranges = shipped("msc_detector_ranges.toml", DetectorRanges)
     shot = shot_of(plan, OBS_ID, 7)
+    unusual = dict.fromkeys(("ghosts", "scattered_light", "satellite_trails"), True)
+    astray = shot_of(
+        parse_plan({**values, "effects": unusual, "exposure": [exposure]}, "plan"), OBS_ID, 7
+    )
+    stray_light = shipped("msc_stray_light.toml", StrayLight)
     image, rng = light_lamp(shot), np.random.default_rng(1)
     return {
         "set_up": ((plan, readout, ranges, optics), {"obs_id": OBS_ID, "detector": 7}),
         "draw_scene": ((shot,), {}),
         "add_sky": ((image, shot), {}),
+        "add_stray_light": ((image, astray, stray_light), {}),
+        "add_satellite_trails": ((image, astray, stray_light), {"rng": rng}),
         "light_lamp": ((shot,), {}),
         "expose": ((image, shot), {"rng": rng}),
         "apply_brighter_fatter": ((image, shot), {}),

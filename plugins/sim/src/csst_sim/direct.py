@@ -12,15 +12,17 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from csst_sim.plan import Plan
-from csst_sim.settings import DetectorRanges, Optics, Readout
+from csst_sim.settings import DetectorRanges, Optics, Readout, StrayLight
 from csst_sim.shot import Shot
 from csst_sim.stages.charge import add_cosmic_rays, apply_brighter_fatter, saturate, transfer
 from csst_sim.stages.light import add_sky, expose, light_lamp
 from csst_sim.stages.read_out import read_out
 from csst_sim.stages.scene import draw_scene
 from csst_sim.stages.set_up import set_up
+from csst_sim.stages.stray_light import add_satellite_trails, add_stray_light
 from csstcore.api import Image, NotApplicable, Table
 
+_SATELLITES = 4
 _REFERENCES = Path(__file__).parent / "references"
 
 
@@ -37,6 +39,10 @@ class Simulation:
     """True properties by channel."""
     truth: Table | None
     """True sources; None for calibration exposures."""
+    trails: Table | None = None
+    """True trails of satellites, if the plan switches them on."""
+    stray_light: Table | None = None
+    """True ghosts and haloes, if the plan switches them on."""
 
 
 def shipped(name: str, kind: type[Any]) -> Any:
@@ -72,10 +78,16 @@ def simulate(plan: Plan, obs_id: str, detector: int, seed: int = 1) -> Simulatio
     """
     shot = shot_of(plan, obs_id, detector)
     photons, particles, noise = np.random.default_rng([seed, int(obs_id), detector]).spawn(3)
-    truth = None
+    truth, trails, stray_light = None, None, None
     if plan.kind == "imaging":
         image, truth = draw_scene(shot)
         image = _if_applicable(add_sky, image, shot)
+        numbers = shipped("msc_stray_light.toml", StrayLight)
+        if shot.effects.ghosts or shot.effects.scattered_light:
+            image, stray_light = add_stray_light(image, shot, numbers)
+        if shot.effects.satellite_trails:
+            satellites = np.random.default_rng([seed, int(obs_id), detector, _SATELLITES])
+            image, trails = add_satellite_trails(image, shot, numbers, rng=satellites)
     else:
         image = light_lamp(shot)
     image = expose(image, shot, rng=photons)
@@ -83,7 +95,7 @@ def simulate(plan: Plan, obs_id: str, detector: int, seed: int = 1) -> Simulatio
     image, cosmic_rays = add_cosmic_rays(image, shot, rng=particles)
     image = _if_applicable(saturate, image, shot)
     raw, settings = read_out(transfer(image, shot), shot, rng=noise)
-    return Simulation(shot, raw, cosmic_rays, settings, truth)
+    return Simulation(shot, raw, cosmic_rays, settings, truth, trails, stray_light)
 
 
 def _if_applicable(stage: Callable[[Image, Shot], Image], image: Image, shot: Shot) -> Image:

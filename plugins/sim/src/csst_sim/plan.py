@@ -35,7 +35,7 @@ DetectorId: TypeAlias = Annotated[int, Field(ge=1, le=30)]
 
 @dataclass(frozen=True, config=_STRICT)
 class Effects:
-    """What is simulated; everything by default."""
+    """What is simulated; everything by default but stray light and satellites."""
 
     stars: bool = True
     galaxies: bool = True
@@ -57,6 +57,9 @@ class Effects:
     nonlinearity: bool = True
     bias_structure: bool = True
     read_noise: bool = True
+    satellite_trails: bool = False
+    ghosts: bool = False
+    scattered_light: bool = False
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -35,6 +35,16 @@ def csst_stages() -> list[Stage]:
             "Add the sky of the filter, uniform in electrons per second and pixel",
         ),
         Stage(
+            "add_stray_light",
+            f"{_STAGES}.stray_light:add_stray_light",
+            "Add ghosts and scattered light of bright stars",
+        ),
+        Stage(
+            "add_satellite_trails",
+            f"{_STAGES}.stray_light:add_satellite_trails",
+            "Add the light of satellites that cross the field",
+        ),
+        Stage(
             "light_lamp",
             f"{_STAGES}.light:light_lamp",
             "Make the light of a calibration exposure: the LED of a flat, nothing for others",
@@ -120,6 +130,12 @@ def csst_definitions() -> list[Definition]:
             "definitions/settings_truth.toml",
             "True properties of a simulated detector by channel",
         ),
+        Definition("trail_truth", "definitions/trail_truth.toml", "True trails of satellites"),
+        Definition(
+            "stray_light_truth",
+            "definitions/stray_light_truth.toml",
+            "True ghosts and scattered light",
+        ),
         Definition("star_catalog", "definitions/star_catalog.toml", "True stars of a sky"),
         Definition("galaxy_catalog", "definitions/galaxy_catalog.toml", "True galaxies of a sky"),
     ]
@@ -149,6 +165,15 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "toml",
             "Telescope, focal plane and filters",
             product="csst_sim.settings:Optics",
+        ),
+        ReferenceType(
+            "stray_light",
+            "toml",
+            "Satellites, ghosts and scattered light",
+            product="csst_sim.settings:StrayLight",
+        ),
+        ReferenceRules(
+            "sim.stray_light", "references/stray_light.toml", "stray light of the survey camera"
         ),
         ReferenceRules("sim.readout", "references/readout.toml", "formats of the survey camera"),
         ReferenceRules(

@@ -161,3 +161,60 @@ class Optics:
     roll_error_arcsec: float
     chip_offset_pixel: float
     chip_rotation_arcsec: float
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Trails:
+    """Satellites: what crosses a field; every trail draws its own values."""
+
+    mean_number: float
+    """Per exposure and detector."""
+    electron_per_pixel: Range
+    """Electrons per pixel of length; drawn evenly in the logarithm."""
+    disc_pixel: Range
+    """Diameter of the defocused disc; drawn evenly in the logarithm."""
+    tumbling_fraction: float
+    """Part of them that vary in brightness."""
+    tumbling: Range
+    """Relative amplitude."""
+    period_pixel: Range
+    bend_pixel: float
+    """Largest deviation from a straight line at 1000 pixels from the middle."""
+    ending_fraction: float
+    """Part of them that begin or end on the detector."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Ghost:
+    """A disc of light reflected twice, its place a linear map of the star's."""
+
+    fraction: Range
+    """Part of the star's light."""
+    radius_pixel: Range
+    hole: float
+    """Inner over outer radius."""
+    shift_pixel: tuple[float, float]
+    """Of the ghost from the star, for a star on the optical axis."""
+    scale: float
+    """Shift per distance from the optical axis."""
+    error_pixel: float
+    """How far the true shift is from these numbers, 1 sigma."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Halo:
+    """Light scattered about bright stars: ``(1 + r^2 / r0^2)^-exponent/2``."""
+
+    fraction: Range
+    """Part of the star's light, to infinity."""
+    core_pixel: float
+    exponent: float
+
+
+@dataclass(frozen=True, config=_STRICT)
+class StrayLight:
+    """Light that comes where it should not (reference type ``sim.stray_light``)."""
+
+    trails: Trails
+    ghost: tuple[Ghost, ...]
+    halo: Halo
