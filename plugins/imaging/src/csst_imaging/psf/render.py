@@ -121,7 +121,8 @@ def render_stamps(
         place_taps(first, step, columns, column_start, column_taps, slopes)
         first = -(size // 2) - (y[i] - np.floor(y[i] + 0.5))
         place_taps(first, step, rows, row_start, row_taps, slopes)
-        blend(planes, terms[i], row_start, local)
+        low, high = needed(row_start)
+        blend(planes, terms[i], low, high, local)
         across(local, row_start, row_taps, half)
         along(half, column_start, column_taps, out[i])
 
@@ -162,18 +163,26 @@ def place_taps(
 
 
 @compiled
+def needed(start: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the range of coefficients that a line of pixels needs; empty if none."""
+    low, high = 0, 0
+    for first in start:
+        if first >= 0:
+            low = first if high == 0 else min(low, first)
+            high = max(high, first + TAPS)
+    return low, high
+
+
+@compiled
 def blend(
     planes: NDArray[np.float32],
     terms: NDArray[np.float32],
-    row_start: NDArray[np.int64],
+    low: int,
+    high: int,
     local: NDArray[np.float32],
 ) -> None:
-    """Sum the planes times their terms, in the rows that are needed, into `local`."""
+    """Sum the rows `low` to `high` of the planes times their terms into `local`."""
     columns = planes.shape[2]
-    low, high = planes.shape[1], 0
-    for start in row_start:
-        if start >= 0:
-            low, high = min(low, start), max(high, start + TAPS)
     for row in range(low, high):
         for column in range(columns):
             local[row, column] = terms[0] * planes[0, row, column]

@@ -1,0 +1,297 @@
+"""Point-source fits of every source of an image, neighbours subtracted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from csst_imaging.compiled import compiled
+from csst_imaging.parallel import each
+from csst_imaging.planes import Planes
+from csst_imaging.psf.noise import SkyVariance
+from csst_imaging.psf.point_fit import CHI2, FLUX, LIGHT, USED, X, Y, fit_point, render_light
+from csst_imaging.psf.render import blend
+from csst_imaging.psf.spread import spread_of
+
+Floats = NDArray[np.float64]
+Stamps = NDArray[np.float32]
+
+SPREAD, SPREAD_ERROR = 9, 10
+COLUMNS = 11
+"""Columns of a result: those of `point_fit`, and these two."""
+
+BAND_ROWS = 768
+MARGIN_ROWS = 48
+PASSES = 4
+"""Rounds over sources that have neighbours; each fits with the others' latest models off."""
+
+LEAST_LIGHT = 0.05
+REACH_PIXEL = 2.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A PSF ready for fits."""
+
+    planes: Stamps
+    """Spline coefficients with margin, shape (terms, rows, columns)."""
+    extended: Stamps
+    """The same for a slightly extended source, see `spread`."""
+    step: float
+    photons: float
+    """Variance that a source adds per unit of flux."""
+    error: float
+    """Error of the PSF, relative to its values."""
+    half: int
+    """Half side of the stamps of fits, pixel."""
+    halves: NDArray[np.int64]
+    """Half sides of the stamps in which models are subtracted."""
+    limits: Floats
+    """Fluxes over the sky's noise up to which each of them will do."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What is known of sources before the fits; 0-based positions."""
+
+    x: Floats
+    y: Floats
+    terms: Stamps
+    brightness: Floats
+    """Any measure by which the brighter are fitted first."""
+    saturated: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.int64]) -> Entries:
+        """Return some of the sources."""
+        return Entries(
+            *(self.x[rows], self.y[rows], self.terms[rows], self.brightness[rows]),
+            self.saturated[rows],
+        )
+
+
+def fit_sources(
+    planes: Planes, forbidden: np.uint16, sky: SkyVariance, entries: Entries, model: Model
+) -> NDArray[np.float64]:
+    """Fit flux and position of every source.
+
+    Sources are fitted from bright to faint, each fit being subtracted before the next; those
+    with neighbours again, with all others subtracted.
+
+    Parameters
+    ----------
+    planes
+        The image.
+    forbidden
+        Flags of pixels that have no value.
+    sky
+        Its variance without sources.
+    entries
+        The sources.
+    model
+        The PSF.
+
+    Returns
+    -------
+    ndarray
+        One row per source; NaN where the fit failed.
+    """
+    rows = planes.data.shape[0]
+    result = np.full((len(entries.x), COLUMNS), np.nan)
+    finite = np.isfinite(entries.x) & np.isfinite(entries.y)
+
+    def one(start: int) -> None:
+        stop = min(start + BAND_ROWS, rows)
+        low, high = max(start - MARGIN_ROWS, 0), min(stop + MARGIN_ROWS, rows)
+        y = entries.y
+        mine = (y >= start - 0.5 if start else y > -np.inf) & (
+            y < stop - 0.5 if stop < rows else y < np.inf
+        )
+        near = np.flatnonzero(finite & (mine | ((y > low) & (y < high))))
+        if not len(near):
+            return
+        found = _fit_band(planes, forbidden, sky, entries.take(near), model, low, high)
+        result[near[mine[near]]] = found[mine[near]]
+
+    each(one, range(0, rows, BAND_ROWS))
+    return result
+
+
+def _fit_band(
+    planes: Planes,
+    forbidden: np.uint16,
+    sky: SkyVariance,
+    entries: Entries,
+    model: Model,
+    low: int,
+    high: int,
+) -> NDArray[np.float64]:
+    """Fit the sources of the rows `low` to `high`."""
+    rows = slice(low, high)
+    flags = planes.flags if planes.flags.shape != planes.data.shape else planes.flags[rows]
+    residual = np.empty((high - low, planes.data.shape[1]), np.float32)
+    _subtract_background(
+        *(planes.data[rows], planes.background[rows], planes.variance[rows], flags),
+        *(forbidden, residual),
+    )
+    x, y = entries.x, entries.y - low
+    light = residual.copy()
+    result = np.full((len(x), COLUMNS), np.nan)
+    order = np.argsort(-np.nan_to_num(entries.brightness), kind="stable")
+    _fit_in_order(
+        residual, light, order, _blended(x, y, model), x, y,
+        entries.terms, entries.saturated, sky.at(entries.x, entries.y),
+        model.planes, model.extended, model.step, model.photons, model.error,
+        model.half, model.halves, model.limits, result,
+    )  # fmt: skip
+    result[:, Y] += low
+    return result
+
+
+def _blended(x: Floats, y: Floats, model: Model) -> NDArray[np.bool_]:
+    """Return which sources have another whose fit sees them."""
+    blended = np.zeros(len(x), np.bool_)
+    pairs = cKDTree(np.stack([x, y], axis=-1)).query_pairs(2.5 * model.half, output_type="ndarray")
+    blended[pairs.ravel()] = True
+    return blended
+
+
+@compiled
+def _subtract_background(
+    data: NDArray[np.float32],
+    background: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    flags: NDArray[np.uint16],
+    forbidden: np.uint16,
+    out: NDArray[np.float32],
+) -> None:
+    """Write data less background; NaN where a pixel has no value."""
+    flagged = flags.shape == data.shape
+    for row in range(data.shape[0]):
+        for column in range(data.shape[1]):
+            value = data[row, column] - background[row, column]
+            noise = variance[row, column]
+            if not (noise > 0 and noise < np.inf and abs(value) < np.inf):
+                value = np.float32(np.nan)
+            out[row, column] = value
+        if flagged:
+            for column in range(data.shape[1]):
+                if flags[row, column] & forbidden:
+                    out[row, column] = np.float32(np.nan)
+
+
+@compiled
+def _add(
+    plane: NDArray[np.float32],
+    local: NDArray[np.float32],
+    step: float,
+    x: float,
+    y: float,
+    half: int,
+    flux: float,
+) -> None:
+    """Add a source to a plane."""
+    column, row = int(np.floor(x + 0.5)) - half, int(np.floor(y + 0.5)) - half
+    size = 2 * half + 1
+    stamp = np.empty((size, size), np.float32)
+    render_light(local, step, column - x, row - y, stamp)
+    amplitude = np.float32(flux)
+    for j in range(max(0, -row), min(size, plane.shape[0] - row)):
+        for i in range(max(0, -column), min(size, plane.shape[1] - column)):
+            plane[row + j, column + i] += amplitude * stamp[i, j]
+
+
+@compiled
+def _cut(
+    residual: NDArray[np.float32],
+    light: NDArray[np.float32],
+    column: int,
+    row: int,
+    sky: float,
+    photons: float,
+    data: Stamps,
+    variance: Stamps,
+) -> None:
+    """Cut a transposed stamp; its variance is the sky's and the neighbours' photons."""
+    size = data.shape[0]
+    data[:] = 0.0
+    variance[:] = np.inf
+    for j in range(max(0, -row), min(size, residual.shape[0] - row)):
+        for i in range(max(0, -column), min(size, residual.shape[1] - column)):
+            value = residual[row + j, column + i]
+            if np.isnan(value):
+                continue
+            others = light[row + j, column + i] - value
+            data[i, j] = value
+            variance[i, j] = sky + photons * max(others, np.float32(0))
+
+
+@compiled
+def _fit_in_order(
+    residual: NDArray[np.float32],
+    light: NDArray[np.float32],
+    order: NDArray[np.int64],
+    blended: NDArray[np.bool_],
+    x: Floats,
+    y: Floats,
+    terms: Stamps,
+    saturated: NDArray[np.bool_],
+    sky: Floats,
+    planes: Stamps,
+    extended: Stamps,
+    step: float,
+    photons: float,
+    model_error: float,
+    fit_half: int,
+    halves: NDArray[np.int64],
+    limits: Floats,
+    result: NDArray[np.float64],
+) -> None:
+    local = np.empty(planes.shape[1:], np.float32)
+    wide = int(halves[-1])
+    for number in range(PASSES):
+        for i in order:
+            if (number > 0 and not blended[i]) or not sky[i] < np.inf:
+                continue
+            blend(planes, terms[i], 0, planes.shape[1], local)
+            cx, cy = x[i], y[i]
+            if number > 0 and not np.isnan(result[i, FLUX]):
+                cx, cy = result[i, X], result[i, Y]
+                _add(residual, local, step, cx, cy, _reach(result[i, FLUX], sky[i], halves, limits),
+                     result[i, FLUX])  # fmt: skip
+            half = min(wide, 2 * fit_half) if saturated[i] else fit_half
+            size = 2 * half + 1
+            column, row = int(np.floor(cx + 0.5)) - half, int(np.floor(cy + 0.5)) - half
+            data, variance = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
+            work = np.empty((3, size, size), np.float32)
+            _cut(residual, light, column, row, sky[i], photons, data, variance)
+            good = fit_point(
+                data, variance, local, step, cx - column, cy - row, REACH_PIXEL, photons,
+                model_error, result[i, :SPREAD], work,
+            )  # fmt: skip
+            if not good or result[i, LIGHT] < LEAST_LIGHT:
+                result[i] = np.nan
+                continue
+            result[i, CHI2] /= max(result[i, USED] - 3.0, 1.0)
+            px, py = result[i, X], result[i, Y]
+            result[i, X] += column
+            result[i, Y] += row
+            _add(residual, local, step, result[i, X], result[i, Y],
+                 _reach(result[i, FLUX], sky[i], halves, limits), -result[i, FLUX])  # fmt: skip
+            if number == PASSES - 1 or not blended[i]:
+                blend(extended, terms[i], 0, planes.shape[1], local)
+                render_light(local, step, -px, -py, work[1])
+                spread_of(data, variance, work[0], work[1], photons * result[i, FLUX],
+                          result[i, SPREAD:])  # fmt: skip
+
+
+@compiled
+def _reach(flux: float, sky: float, halves: NDArray[np.int64], limits: Floats) -> int:
+    """Return the half side of the stamp that holds all of a source that matters."""
+    ratio = flux / np.sqrt(sky)
+    for k in range(len(halves)):
+        if ratio < limits[k]:
+            return int(halves[k])
+    return int(halves[-1])
