@@ -12,7 +12,8 @@ from csst_imaging.stages.background import estimate_background
 from csst_imaging.stages.colour_terms import measure_colour_terms
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.photometry import measure_photometry
-from csst_imaging.tpv import tangent_wcs
+from csst_imaging.stages.focal_plane import solve_focal_plane
+from csst_imaging.tpv import tangent_wcs, with_size
 from csstcore.api import Image, Meta, Table, Wcs
 from csstcore.testing.contract import *  # noqa: F403
 
@@ -68,6 +69,9 @@ def examples():
     catalog.table["flux_total"] = flux
     catalog.table["flux_total_error"] = catalog.table["flux_aperture_error"][:, 5]
     colour_terms = measure_colour_terms([catalog], Table(stars), passbands)
+    meta = Meta(obs_id="10100000001", detector=7, time=Time("2028-01-01"))
+    catalog = Table(sources.table, meta=meta, wcs=with_size(wcs, image.shape))
+    small = {"shift_arcsec": 2.0, "distortion_pixel": 5.0}
     return {
         "estimate_background": ((image,), {}),
         "detect_sources": ((image, background), {}),
@@ -76,6 +80,11 @@ def examples():
             {"shift_arcsec": 2.0, "distortion_pixel": 5.0},
         ),
         "set_wcs": ((image, Wcs(wcs)), {}),
+        "get_wcs": ((catalog,), {}),
+        "select_stars": ((catalog, Table(stars)), {}),
+        "solve_focal_plane": (([catalog], Table(stars)), small),
+        "refine_position": ((catalog, solve_focal_plane([catalog], Table(stars), **small)), {}),
+        "measure_distortion": (([catalog], [Table(stars)]), small),
         "measure_photometry": ((image, sources, background, Wcs(wcs)), {}),
         "calibrate_flux": ((image, catalog, Table(stars), colour_terms, passbands), {}),
         "measure_colour_terms": (([catalog], Table(stars), passbands), {}),

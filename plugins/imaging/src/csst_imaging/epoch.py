@@ -100,8 +100,8 @@ def stars_at(table: QTable, time: Time) -> Stars:
     seen /= np.linalg.norm(seen, axis=0)
     new_ra, new_dec = np.arctan2(seen[1], seen[0]), np.arcsin(seen[2])
     by_parallax = place * (factor * years * radial / KM_PER_S_AU_PER_YEAR) - earth_au[:, None]
-    steps = (east * (1.0 + approach * years) * factor, north * (1.0 + approach * years) * factor)
-    steps = (*steps, by_parallax, east * (years * factor), north * (years * factor))
+    turn, drift = (1.0 + approach * years) * factor, years * factor
+    steps = (east * turn, north * turn, by_parallax, east * drift, north * drift)
     jacobian = np.stack(
         [
             np.stack([np.sum(axis * step, axis=0) for step in steps], axis=-1)

@@ -80,6 +80,7 @@ def best_shift(
 ) -> NDArray[np.float64] | None:
     """Return the affine map (3, 2) from `first` to `second` with the most coincidences."""
     centre = second.mean(axis=0)
+    second = by_height(second)
     steps = int(np.ceil(rotation_degree / ROTATION_STEP_DEGREE)) + 1
     rotations = np.radians(np.arange(-steps, steps + 1) * ROTATION_STEP_DEGREE)
     best, best_map = 0.0, None
@@ -95,6 +96,17 @@ def best_shift(
                 best = surprise
                 best_map = np.vstack([centre - centre @ linear + [dx, dy], linear])
     return best_map
+
+
+def offset_by_count(first: Points, second: Points, reach_pixel: float, cell: float) -> Points:
+    """Return the offset (2,) from `first` to `second` with the most coincidences."""
+    _, _, dx, dy = count_offsets(first, by_height(second), reach_pixel, cell)
+    return np.array([dx, dy])
+
+
+def by_height(points: Points) -> Points:
+    """Return points sorted by y."""
+    return points[np.argsort(points[:, 1], kind="stable")]
 
 
 def log_chance(count: float, mean: float) -> float:
@@ -116,14 +128,20 @@ def is_significant(pairs: Pairs, second: Points, cell: float) -> bool:
 def count_offsets(
     first: Points, second: Points, reach: float, cell: float
 ) -> tuple[float, float, float, float]:
-    """Return count in the fullest 2 x 2 cells, mean of such counts, and the mean offset there."""
+    """Return count in the fullest 2 x 2 cells, mean of such counts, and the mean offset there.
+
+    `second` is sorted by y.
+    """
     size = int(2.0 * reach / cell) + 2
     counts = np.zeros((size, size))
+    height = second[:, 1].copy()
     for i in range(first.shape[0]):
-        for j in range(second.shape[0]):
-            dx = second[j, 0] - first[i, 0] + reach
-            dy = second[j, 1] - first[i, 1] + reach
-            if 0.0 <= dx < 2.0 * reach and 0.0 <= dy < 2.0 * reach:
+        x, y = first[i, 0] - reach, first[i, 1] - reach
+        for j in range(np.searchsorted(height, y), second.shape[0]):
+            dx, dy = second[j, 0] - x, height[j] - y
+            if dy >= 2.0 * reach:
+                break
+            if 0.0 <= dx < 2.0 * reach:
                 counts[int(dy / cell), int(dx / cell)] += 1.0
     best, total, row, column = -1.0, 0.0, 0, 0
     for r in range(size - 1):
@@ -135,13 +153,15 @@ def count_offsets(
     low_x, low_y = column * cell - reach, row * cell - reach
     n = sx = sy = 0.0
     for i in range(first.shape[0]):
-        for j in range(second.shape[0]):
-            dx = second[j, 0] - first[i, 0]
-            dy = second[j, 1] - first[i, 1]
-            if low_x <= dx < low_x + 2 * cell and low_y <= dy < low_y + 2 * cell:
+        x, y = first[i, 0] + low_x, first[i, 1] + low_y
+        for j in range(np.searchsorted(height, y), second.shape[0]):
+            dx, dy = second[j, 0] - x, height[j] - y
+            if dy >= 2.0 * cell:
+                break
+            if 0.0 <= dx < 2.0 * cell:
                 n += 1.0
-                sx += dx
-                sy += dy
+                sx += dx + low_x
+                sy += dy + low_y
     mean = total / ((size - 1) * (size - 1))
     return best, mean, sx / max(n, 1.0), sy / max(n, 1.0)
 

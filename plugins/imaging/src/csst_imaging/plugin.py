@@ -31,6 +31,31 @@ def csst_stages() -> list[Stage]:
             "Put a world-coordinate solution on an image",
         ),
         Stage(
+            "get_wcs",
+            f"{stages}.world:get_wcs",
+            "Take the world coordinates that a catalogue carries",
+        ),
+        Stage(
+            "select_stars",
+            f"{stages}.stars:select_stars",
+            "Select the reference stars around the detector of a catalogue",
+        ),
+        Stage(
+            "solve_focal_plane",
+            f"{stages}.focal_plane:solve_focal_plane",
+            "Solve the detectors of one exposure together, so that those with few stars gain",
+        ),
+        Stage(
+            "refine_position",
+            f"{stages}.focal_plane:refine_position",
+            "Give a detector's sources the coordinates of the common solution, and write it as TPV",
+        ),
+        Stage(
+            "measure_distortion",
+            f"{stages}.distortion:measure_distortion",
+            "Measure the distortion of all detectors from exposures of star fields",
+        ),
+        Stage(
             "measure_photometry",
             f"{stages}.photometry:measure_photometry",
             "Measure aperture, Kron and total fluxes of sources",
@@ -58,6 +83,11 @@ def csst_definitions() -> list[Definition]:
             "Reference stars with proper motions",
         ),
         Definition(
+            "distortion",
+            "definitions/distortion.toml",
+            "Distortion of the detectors of a focal plane",
+        ),
+        Definition(
             "colour_terms",
             "definitions/colour_terms.toml",
             "Relation of a filter to Gaia's photometry",
@@ -74,6 +104,12 @@ def csst_references() -> list[ReferenceType]:
             "fits",
             "Reference stars with positions, proper motions and magnitudes",
             definition="imaging.reference_stars",
+        ),
+        ReferenceType(
+            "distortion",
+            "fits",
+            "Distortion of the detectors of a focal plane: polynomials and table of residuals",
+            definition="imaging.distortion",
         ),
         ReferenceType(
             "colour_terms",

@@ -106,4 +106,5 @@ class Normal:
 def invert_covariance(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the inverses of 2 x 2 covariances, shape (3, n): xx, xy, yy."""
     xx, xy, yy = covariance
-    return np.stack([yy, -xy, xx]) / (xx * yy - xy * xy)
+    inverse: NDArray[np.float64] = np.stack([yy, -xy, xx]) / (xx * yy - xy * xy)
+    return inverse

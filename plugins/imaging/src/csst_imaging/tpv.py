@@ -22,7 +22,9 @@ MAX_DEGREE = 7
 """What TPV can hold."""
 
 NODES = 25
-TOLERANCE_MAS = 0.02
+TOLERANCE_MAS = 0.05
+WORTH = 1.3
+"""A higher degree must lower the error by this factor."""
 
 
 def tangent_wcs(center_pixel: tuple[float, float], ra: float, dec: float, cd: object) -> WCS:
@@ -109,7 +111,8 @@ class Plane:
             return cls(np.array(wcs.wcs.crpix), float(ra), float(dec), matrix)
         ra, dec = wcs.all_pix2world([at], 1)[0]
         steps = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-        plane = project(*wcs.all_pix2world(at + steps, 1).T, ra, dec)
+        around = wcs.all_pix2world(at + steps, 1)
+        plane = project(around[:, 0], around[:, 1], float(ra), float(dec))
         matrix = np.stack([plane[:, 0] - plane[:, 1], plane[:, 2] - plane[:, 3]], axis=1) / 2
         return cls(np.array(at), float(ra), float(dec), matrix)
 
@@ -167,7 +170,7 @@ def tpv_of(
     Returns
     -------
     tuple
-        The solution, its degree, and its largest error at the nodes in mas: more than 0.02
+        The solution, its degree, and its largest error at the nodes in mas: more than 0.05
         only if the highest degree that TPV has does not hold it.
     """
     middle = plane.cd @ (pixel - plane.crpix).T
@@ -175,12 +178,17 @@ def tpv_of(
     center = (middle.max(axis=1) + middle.min(axis=1)) / 2
     size = float(np.abs(middle - center[:, None]).max())
     scaled = ((middle - center[:, None]) / size).T
+    solutions, errors_mas = [], []
     for degree in range(1, MAX_DEGREE + 1):
         terms = basis(scaled, degree)
-        solution = np.linalg.lstsq(terms, wanted.T, rcond=None)[0]
-        error_mas = float(np.hypot(*(terms @ solution - wanted.T).T).max()) * 3.6e6
-        if error_mas < TOLERANCE_MAS:
+        found = np.asarray(np.linalg.lstsq(terms, wanted.T, rcond=None)[0], np.float64)
+        solutions.append(found)
+        errors_mas.append(float(np.hypot(*(terms @ found - wanted.T).T).max()) * 3.6e6)
+        if errors_mas[-1] < TOLERANCE_MAS:
             break
+    good = max(WORTH * min(errors_mas), TOLERANCE_MAS)
+    degree = 1 + next(k for k, error in enumerate(errors_mas) if error <= good)
+    solution = solutions[degree - 1]
     wcs = tangent_wcs((plane.crpix[0], plane.crpix[1]), plane.ra_deg, plane.dec_deg, plane.cd)
     own_first = ((center, solution[:, 0]), (center[::-1], swap(solution[:, 1], degree)))
     pv = [
@@ -191,7 +199,7 @@ def tpv_of(
     wcs.wcs.ctype = ["RA---TPV", "DEC--TPV"]
     wcs.wcs.set_pv(pv)
     wcs.wcs.set()
-    return wcs, degree, error_mas
+    return wcs, degree, errors_mas[degree - 1]
 
 
 def swap(coefficients: NDArray[np.float64], degree: int) -> NDArray[np.float64]:

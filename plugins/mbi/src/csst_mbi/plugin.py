@@ -15,6 +15,16 @@ def csst_pipelines() -> list[Pipeline]:
             "Calibrate an imaging exposure of one detector and catalogue its sources",
         ),
         Pipeline(
+            "position",
+            "pipelines/position.toml",
+            "Refine the positions of one exposure with all its detectors together",
+        ),
+        Pipeline(
+            "make_distortion",
+            "pipelines/make_distortion.toml",
+            "Make the distortion reference from catalogues of star fields",
+        ),
+        Pipeline(
             "make_colour_terms",
             "pipelines/make_colour_terms.toml",
             "Measure the colour terms of a filter from catalogues of standard fields",

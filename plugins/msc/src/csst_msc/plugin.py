@@ -19,6 +19,11 @@ def csst_definitions() -> list[Definition]:
         Definition("l1_weight", "definitions/l1_weight.toml", "Weights of a calibrated image"),
         Definition("l1_flags", "definitions/l1_flags.toml", "Flags of a calibrated image"),
         Definition("l1_catalog", "definitions/l1_catalog.toml", "Sources of a calibrated image"),
+        Definition(
+            "l1_head",
+            "definitions/l1_head.toml",
+            "World coordinates of one detector, refined with those of its exposure",
+        ),
     ]
 
 

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import astropy.units as u
 import numpy as np
-from astropy.time import Time
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_imaging.columns import values
 from csst_imaging.distortion import Distortion
-from csst_imaging.epoch import Stars, stars_at
 from csst_imaging.matching import propose_matches
+from csst_imaging.nearby import stars_around
 from csst_imaging.polynomial import basis
 from csst_imaging.solution import MIN_STARS, Lists, Solution, Spots, solve_matches
 from csst_imaging.spots import SATURATED_ERROR_PIXEL, select_spots
-from csst_imaging.tpv import Plane, pixel_nodes, project, tpv_of
+from csst_imaging.tpv import Plane, pixel_nodes, tpv_of
 from csstcore.api import Image, Reference, Table, UnprocessableData, Wcs, caveat, metric
 
 REMAINING_PIXEL = 20.0
 """Displacement that a distortion reference may leave (placement of the detector, its own age)."""
-
-MOVED_DEG = 0.02
-"""Proper motion since the catalogue's epoch is less (Barnard's star in seven years)."""
 
 HELD_MAS = 0.1
 """Error of the written solution above which there is a caveat."""
@@ -138,27 +132,6 @@ def first_solution(image: Image) -> tuple[WCS, NDArray[np.float64]]:
         raise UnprocessableData("the image has no time: reference stars cannot be moved to it")
     rows, columns = image.shape
     return image.wcs, np.array([(columns + 1) / 2.0, (rows + 1) / 2.0])
-
-
-def stars_around(
-    stars: Table, plane: Plane, center: NDArray[np.float64], radius_pixel: float, time: Time
-) -> tuple[Stars, NDArray[np.float64]]:
-    """Return the stars near an ideal pixel at a time, brightest first, with their ideal pixels.
-
-    Only those are moved to the time that were near at the catalogue's epoch.
-    """
-    table = stars.table
-    ra0, dec0 = plane.world(center[None])
-    apart = project(values(table, "ra", u.deg), values(table, "dec", u.deg), ra0[0], dec0[0])
-    radius_deg = radius_pixel * plane.scale_mas / 3.6e6
-    near = np.hypot(*apart) < radius_deg + MOVED_DEG
-    if not near.any():
-        return stars_at(table[:0], time), np.zeros((0, 2))
-    nearby = stars_at(table[near], time)
-    nearby = nearby[np.argsort(nearby.magnitude, kind="stable")]
-    seen = plane.seen(nearby.ra_deg, nearby.dec_deg)
-    inside = np.hypot(*(seen - center).T) < radius_pixel
-    return nearby[inside], seen[inside]
 
 
 def write_solution(plane: Plane, nodes: NDArray[np.float64], ideal: NDArray[np.float64]) -> WCS:
