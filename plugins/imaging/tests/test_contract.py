@@ -11,8 +11,8 @@ from csst_imaging.passbands import Passband, Passbands
 from csst_imaging.stages.background import estimate_background
 from csst_imaging.stages.colour_terms import measure_colour_terms
 from csst_imaging.stages.detection import detect_sources
-from csst_imaging.stages.photometry import measure_photometry
 from csst_imaging.stages.focal_plane import solve_focal_plane
+from csst_imaging.stages.photometry import measure_photometry
 from csst_imaging.tpv import tangent_wcs, with_size
 from csstcore.api import Image, Meta, Table, Wcs
 from csstcore.testing.contract import *  # noqa: F403
