@@ -13,6 +13,7 @@ from csst_imaging.stages.colour_terms import measure_colour_terms
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.focal_plane import solve_focal_plane
 from csst_imaging.stages.photometry import measure_photometry
+from csst_imaging.stages.psf import model_psf
 from csst_imaging.tpv import tangent_wcs, with_size
 from csstcore.api import Image, Meta, Table, Wcs
 from csstcore.testing.contract import *  # noqa: F403
@@ -72,9 +73,12 @@ def examples():
     meta = Meta(obs_id="10100000001", detector=7, time=Time("2028-01-01"))
     catalog = Table(sources.table, meta=meta, wcs=with_size(wcs, image.shape))
     small = {"shift_arcsec": 2.0, "distortion_pixel": 5.0}
+    psf = model_psf(image, sources, background)
     return {
         "estimate_background": ((image,), {}),
         "detect_sources": ((image, background), {}),
+        "model_psf": ((image, sources, background), {}),
+        "measure_psf_photometry": ((image, sources, background, psf), {}),
         "solve_position": (
             (image, sources, Table(stars)),
             {"shift_arcsec": 2.0, "distortion_pixel": 5.0},

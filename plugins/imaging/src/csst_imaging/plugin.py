@@ -21,6 +21,16 @@ def csst_stages() -> list[Stage]:
             "Detect sources and measure their positions, shapes and sizes",
         ),
         Stage(
+            "model_psf",
+            f"{stages}.psf:model_psf",
+            "Model the point-spread function and how it varies over the image",
+        ),
+        Stage(
+            "measure_psf_photometry",
+            f"{stages}.psf_photometry:measure_psf_photometry",
+            "Measure fluxes and positions of sources by fits of the PSF",
+        ),
+        Stage(
             "solve_position",
             f"{stages}.position:solve_position",
             "Solve the world coordinates of an image against reference stars",

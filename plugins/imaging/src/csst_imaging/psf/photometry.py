@@ -28,7 +28,10 @@ MARGIN_ROWS = 48
 PASSES = 4
 """Rounds over sources that have neighbours; each fits with the others' latest models off."""
 
-LEAST_LIGHT = 0.05
+LEAST_LIGHT = 0.01
+CORE_PIXEL, MOST_MISSING = 2, 4
+"""Of the pixels this near, more without value make a core that cannot be fitted."""
+
 REACH_PIXEL = 2.0
 
 
@@ -62,14 +65,10 @@ class Entries:
     terms: Stamps
     brightness: Floats
     """Any measure by which the brighter are fitted first."""
-    saturated: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.int64]) -> Entries:
         """Return some of the sources."""
-        return Entries(
-            *(self.x[rows], self.y[rows], self.terms[rows], self.brightness[rows]),
-            self.saturated[rows],
-        )
+        return Entries(self.x[rows], self.y[rows], self.terms[rows], self.brightness[rows])
 
 
 def fit_sources(
@@ -142,7 +141,7 @@ def _fit_band(
     order = np.argsort(-np.nan_to_num(entries.brightness), kind="stable")
     _fit_in_order(
         residual, light, order, _blended(x, y, model), x, y,
-        entries.terms, entries.saturated, sky.at(entries.x, entries.y),
+        entries.terms, sky.at(entries.x, entries.y),
         model.planes, model.extended, model.step, model.photons, model.error,
         model.half, model.halves, model.limits, result,
     )  # fmt: skip
@@ -237,7 +236,6 @@ def _fit_in_order(
     x: Floats,
     y: Floats,
     terms: Stamps,
-    saturated: NDArray[np.bool_],
     sky: Floats,
     planes: Stamps,
     extended: Stamps,
@@ -261,7 +259,7 @@ def _fit_in_order(
                 cx, cy = result[i, X], result[i, Y]
                 _add(residual, local, step, cx, cy, _reach(result[i, FLUX], sky[i], halves, limits),
                      result[i, FLUX])  # fmt: skip
-            half = min(wide, 2 * fit_half) if saturated[i] else fit_half
+            half = wide if _hidden(residual, cx, cy) else fit_half
             size = 2 * half + 1
             column, row = int(np.floor(cx + 0.5)) - half, int(np.floor(cy + 0.5)) - half
             data, variance = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
@@ -285,6 +283,19 @@ def _fit_in_order(
                 render_light(local, step, -px, -py, work[1])
                 spread_of(data, variance, work[0], work[1], photons * result[i, FLUX],
                           result[i, SPREAD:])  # fmt: skip
+
+
+@compiled
+def _hidden(residual: NDArray[np.float32], x: float, y: float) -> bool:
+    """Return whether the core of a source has no value, so that its wings must do."""
+    column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
+    missing = 0
+    for j in range(max(0, row - CORE_PIXEL), min(residual.shape[0], row + CORE_PIXEL + 1)):
+        for i in range(
+            max(0, column - CORE_PIXEL), min(residual.shape[1], column + CORE_PIXEL + 1)
+        ):
+            missing += np.isnan(residual[j, i])
+    return missing > MOST_MISSING
 
 
 @compiled

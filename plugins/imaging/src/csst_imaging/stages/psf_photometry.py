@@ -19,10 +19,7 @@ from csst_imaging.psf.point_fit import CHI2, FLUX, FLUX_ERROR, X_ERROR, Y_ERROR,
 from csst_imaging.psf.render import field_terms, psf_at, spline_planes
 from csst_imaging.psf.shape import half_maximum_width, offsets
 from csst_imaging.psf.spread import extended_planes
-from csstcore.api import Image, Psf, Table, UnprocessableData, metric
-
-SATURATED = 4
-"""SExtractor's FLAGS bit."""
+from csstcore.api import Image, Psf, Table, UnprocessableData, metric, replace
 
 FIT_FWHM = 2.25
 SUBTRACTED_FWHM = (2.75, 4.5)
@@ -78,19 +75,19 @@ def measure_psf_photometry(
     x, y = values(table, "x", u.pixel), values(table, "y", u.pixel)
     sky = sky_variance(planes.variance)
     flux = values(table, "flux_isophotal")
-    saturated = (np.asarray(table["flags"]) & SATURATED) != 0
-    bright = np.argsort(-np.nan_to_num(np.where(saturated, -1.0, flux)))[:BRIGHT_STARS]
+    clean = np.asarray(table["flags_isophotal"]) == 0
+    bright = np.argsort(-np.nan_to_num(np.where(clean, flux, -1.0)))[:BRIGHT_STARS]
     bright = bright[np.isfinite(x[bright] + y[bright])]
     column, row = (np.floor(axis[bright] + 0.5).astype(np.int64) - 1 for axis in (x, y))
     stamps = cut(planes, forbidden, column, row, 2 * CORE_PIXEL + 1)
     photons = photon_variance(*stamps, sky.at(x[bright] - 1, y[bright] - 1))
     metric("psf_photon_variance", photons)
     place = np.nan_to_num(x), np.nan_to_num(y)
-    entries = Entries(x - 1, y - 1, field_terms(psf, *place), flux, saturated)
+    entries = Entries(x - 1, y - 1, field_terms(psf, *place), flux)
     fits = fit_sources(planes, forbidden, sky, entries, prepare(psf, photons, model_error))
     metric("psf_sources", int(np.count_nonzero(np.isfinite(fits[:, FLUX]))))
     add_columns(table, fits, image.unit)
-    return Table(table, meta=sources.meta)
+    return replace(sources, table=table)
 
 
 def prepare(psf: Psf, photons: float, model_error: float) -> Model:
