@@ -13,8 +13,9 @@ from csst_calib.agreement import (
     require_shape,
     require_unit,
 )
-from csst_calib.readout import Readout
+from csst_calib.readout import Channel, Readout
 from csst_calib.stages.dark import RATE_UNIT
+from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, Reference, metric, replace
 
@@ -56,14 +57,15 @@ def flag_bad_pixels(
         require_shape(image, bad_pixels, "mask of bad pixels")
     median = np.median(flat.data[::SAMPLE_STEP, ::SAMPLE_STEP])
     flags = _flags(image)
-    count = 0
-    for rows in row_tiles(image.shape[0]):
+
+    def flag(rows: slice) -> int:
         good = (flat.data[rows] >= low * median) & (flat.data[rows] <= high * median)
         if bad_pixels is not None and bad_pixels.flags is not None:
             good &= (bad_pixels.flags[rows] & bad_pixels.bit("bad")) == 0
         flags[rows][~good] |= image.bit("bad")
-        count += good.size - int(good.sum())
-    metric("bad_pixels", count)
+        return good.size - int(good.sum())
+
+    metric("bad_pixels", sum(in_threads(flag, row_tiles(image.shape[0]))))
     return replace(image, flags=flags)
 
 
@@ -95,22 +97,36 @@ def flag_hot_pixels(
     seconds = exposure_time_second(image)
     noise = per_channel(image.meta.read_noise, u.electron, readout, "read noise")
     flags = _flags(image)
-    for channel, sigma in zip(readout, noise, strict=True):
+
+    def flag(part: tuple[Channel, np.float32]) -> tuple[int, int]:
+        channel, sigma = part
         limit = np.float32(float(sigma) ** 2 / seconds)
-        rate, flag = dark.data[channel.active], flags[channel.active]
-        for rows in row_tiles(len(rate)):
-            hot = rate[rows] >= limit
-            flag[rows][hot] |= image.bit("hot")
-            flag[rows][(rate[rows] > limit / 2) & ~hot] |= image.bit("warm")
-    image = replace(image, flags=flags)
-    metric("hot_pixels", _count(flags, image.bit("hot")))
-    metric("warm_pixels", _count(flags, image.bit("warm")))
-    return image
+        rate, own = dark.data[channel.active], flags[channel.active]
+        counts = [
+            _flag_rate(rate[rows], limit, own[rows], image.bit("hot"), image.bit("warm"))
+            for rows in row_tiles(len(rate))
+        ]
+        return sum(hot for hot, _ in counts), sum(warm for _, warm in counts)
+
+    counts = in_threads(flag, zip(readout, noise, strict=True))
+    metric("hot_pixels", sum(hot for hot, _ in counts))
+    metric("warm_pixels", sum(warm for _, warm in counts))
+    return replace(image, flags=flags)
+
+
+def _flag_rate(
+    rate: NDArray[np.float32],
+    limit: np.float32,
+    flags: NDArray[np.uint16],
+    hot_bit: np.uint16,
+    warm_bit: np.uint16,
+) -> tuple[int, int]:
+    """Flag a tile in place; return how many of its pixels have either flag then."""
+    hot = rate >= limit
+    flags[hot] |= hot_bit
+    flags[(rate > limit / 2) & ~hot] |= warm_bit
+    return int(np.count_nonzero(flags & hot_bit)), int(np.count_nonzero(flags & warm_bit))
 
 
 def _flags(image: Image) -> NDArray[np.uint16]:
     return np.zeros(image.shape, np.uint16) if image.flags is None else image.flags
-
-
-def _count(flags: NDArray[np.uint16], bit: np.uint16) -> int:
-    return sum(int(np.count_nonzero(flags[rows] & bit)) for rows in row_tiles(len(flags)))

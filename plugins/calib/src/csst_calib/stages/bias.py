@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from csst_calib.agreement import require_shape, require_unit
+from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, Reference, replace
 
@@ -35,8 +36,11 @@ def subtract_bias(image: InPlace[Image], bias: Reference[Image], *, scale: float
     if variance is None and bias.variance is not None:
         variance = np.zeros(image.shape, np.float32)
     factor = np.float32(scale)
-    for rows in row_tiles(image.shape[0]):
+
+    def subtract(rows: slice) -> None:
         image.data[rows] -= bias.data[rows] * factor
         if variance is not None and bias.variance is not None:
             variance[rows] += bias.variance[rows] * factor**2
+
+    in_threads(subtract, row_tiles(image.shape[0]))
     return replace(image, variance=variance)

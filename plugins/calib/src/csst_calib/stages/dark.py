@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 
 from csst_calib.agreement import exposure_time_second, require_shape, require_unit
+from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, Reference, replace
 
@@ -49,7 +50,8 @@ def subtract_dark(
     seconds = np.float32(exposure_time_second(image))
     bias_factor = _bias_factor(float(seconds), dark) if shared_bias else np.float32(1)
     variance = np.zeros(image.shape, np.float32) if image.variance is None else image.variance
-    for rows in row_tiles(image.shape[0]):
+
+    def subtract(rows: slice) -> None:
         charge = dark.data[rows] * seconds
         image.data[rows] -= charge
         variance[rows] *= bias_factor
@@ -58,6 +60,8 @@ def subtract_dark(
             variance[rows] += dark.variance[rows] * seconds**2
         # Only a dark whose variance does not hold that of the bias can make it negative.
         np.maximum(variance[rows], 0, out=variance[rows])
+
+    in_threads(subtract, row_tiles(image.shape[0]))
     return replace(image, variance=variance)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from csst_calib.agreement import require_shape
+from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, Reference, replace
 
@@ -31,7 +32,8 @@ def divide_flat(image: InPlace[Image], flat: Reference[Image]) -> Image:
     require_shape(image, flat, "flat")
     flags = np.zeros(image.shape, np.uint16) if image.flags is None else image.flags
     bad = image.bit("bad")
-    for rows in row_tiles(image.shape[0]):
+
+    def divide(rows: slice) -> None:
         usable = flat.data[rows] > 0
         flags[rows][~usable] |= bad
         divisor = np.where(usable, flat.data[rows], np.float32(1))
@@ -40,4 +42,6 @@ def divide_flat(image: InPlace[Image], flat: Reference[Image]) -> Image:
             if flat.variance is not None:
                 image.variance[rows] += image.data[rows] ** 2 * flat.variance[rows]
             image.variance[rows] /= np.square(divisor, out=divisor)
+
+    in_threads(divide, row_tiles(image.shape[0]))
     return replace(image, flags=flags)

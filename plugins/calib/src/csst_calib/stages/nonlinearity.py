@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csst_calib.agreement import require_readout, require_unit
-from csst_calib.readout import Readout
-from csst_calib.tiles import row_tiles
+from csst_calib.compiled import compiled
+from csst_calib.readout import Channel, Readout
+from csst_calib.threads import in_threads
 from csstcore.api import Image, InPlace, NotApplicable, Reference, Table, UnprocessableData
 
 
@@ -51,25 +52,34 @@ def correct_nonlinearity(
             f"the non-linearity reference has {len(coefficients)} rows; expected "
             f"{readout.channels}, one a channel"
         )
-    for channel, row in zip(readout, coefficients, strict=True):
-        data = image.data[channel.active]
-        variance = None if image.variance is None else image.variance[channel.active]
-        for rows in row_tiles(len(data)):
-            _correct(data[rows], None if variance is None else variance[rows], row)
+    variance = np.empty((0, 0), np.float32) if image.variance is None else image.variance
+
+    def correct(part: tuple[Channel, NDArray[np.float32]]) -> None:
+        channel, row = part
+        _correct(image.data[channel.active], variance[channel.active], row)
+
+    in_threads(correct, zip(readout, coefficients, strict=True))
     return image
 
 
+@compiled
 def _correct(
     data: NDArray[np.float32],
-    variance: NDArray[np.float32] | None,
+    variance: NDArray[np.float32],
     coefficients: NDArray[np.float32],
 ) -> None:
-    """Apply one channel's polynomial to a tile in place (Horner's scheme)."""
-    factor = np.zeros_like(data)
-    derivative = np.zeros_like(data)
-    for power in range(len(coefficients), 0, -1):
-        factor = factor * data + coefficients[power - 1]
-        derivative = derivative * data + np.float32(power + 1) * coefficients[power - 1]
-    if variance is not None:
-        variance *= (1 + derivative * data) ** 2
-    data *= 1 + factor * data
+    """Apply one channel's polynomial in place (Horner's scheme); the variance may be empty."""
+    slopes = coefficients * np.arange(2, len(coefficients) + 2).astype(np.float32)
+    one = np.float32(1)
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            value = data[y, x]
+            factor = np.float32(0)
+            derivative = np.float32(0)
+            for power in range(len(coefficients) - 1, -1, -1):
+                factor = factor * value + coefficients[power]
+                derivative = derivative * value + slopes[power]
+            if variance.size:
+                scale = one + derivative * value
+                variance[y, x] *= scale * scale
+            data[y, x] = value * (one + factor * value)

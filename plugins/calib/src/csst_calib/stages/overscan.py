@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from csst_calib.readout import Channel, Readout
+from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, Reference, UnprocessableData, metric, replace
 
@@ -65,17 +66,18 @@ def subtract_overscan(
     data = np.empty(readout.shape, np.float32)
     flags = np.zeros(readout.shape, np.uint16)
     saturated = image.bit("saturated")
-    levels, noises = [], []
-    for channel in readout:
+
+    def assemble(channel: Channel) -> tuple[float, float]:
         level, noise = _level(image.data, channel, window_rows, skip_columns)
-        levels.append(float(np.median(level)))
-        noises.append(noise)
         raw, target, flag = image.data[channel.raw], data[channel.active], flags[channel.active]
         for rows in row_tiles(len(raw)):
             np.subtract(raw[rows], level[rows, None], out=target[rows], dtype=np.float32)
             flag[rows][raw[rows] >= readout.saturation_adu] = saturated
-    metric("overscan_level", float(np.median(levels)))
-    metric("overscan_noise", float(np.median(noises)))
+        return float(np.median(level)), noise
+
+    levels = in_threads(assemble, readout)
+    metric("overscan_level", float(np.median([level for level, _ in levels])))
+    metric("overscan_noise", float(np.median([noise for _, noise in levels])))
     return replace(image, data=data, unit=u.adu, variance=None, flags=flags)
 
 

@@ -11,6 +11,8 @@ from pydantic import Field
 
 from csst_calib.agreement import require_unit
 from csst_calib.compiled import compiled
+from csst_calib.threads import in_threads
+from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, metric, replace
 
 
@@ -40,39 +42,55 @@ def flag_saturation(
     flags = np.zeros(image.shape, np.uint16) if image.flags is None else image.flags
     full = image.meta.saturation
     level = np.inf if full is None else float(np.min(full.to_value(u.electron)))
-    count = _follow_columns(
-        image.data, flags, np.float32(level), np.float32(bleed_fraction), image.bit("saturated")
-    )
+    bit = image.bit("saturated")
+
+    def find(rows: slice) -> NDArray[np.int64]:
+        return _flag_full(image.data[rows], flags[rows], np.float32(level), bit, rows.start)
+
+    # All are found before any is followed, lest the end of one trail starts another.
+    places = np.concatenate(in_threads(find, row_tiles(image.shape[0])))
+    count = _follow_columns(image.data, flags, places, np.float32(bleed_fraction), bit)
     metric("saturated_pixels", int(count))
     return replace(image, flags=flags)
+
+
+@compiled
+def _flag_full(
+    data: NDArray[np.float32],
+    flags: NDArray[np.uint16],
+    level: np.float32,
+    bit: np.uint16,
+    first_row: int,
+) -> NDArray[np.int64]:
+    """Set `bit` of full pixels in place; return row and column of all that have it."""
+    found = 0
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            if data[y, x] >= level:
+                flags[y, x] |= bit
+            found += 1 if flags[y, x] & bit else 0
+    places = np.empty((found, 2), np.int64)
+    found = 0
+    for y in range(data.shape[0] if len(places) else 0):
+        for x in range(data.shape[1]):
+            if flags[y, x] & bit:
+                places[found] = (first_row + y, x)
+                found += 1
+    return places
 
 
 @compiled
 def _follow_columns(
     data: NDArray[np.float32],
     flags: NDArray[np.uint16],
-    level: np.float32,
+    places: NDArray[np.int64],
     fraction: np.float32,
     bit: np.uint16,
 ) -> int:
-    """Set `bit` in place, from every full pixel up and down; return the number of pixels."""
-    rows, columns = data.shape
-    seeds = 0
-    for y in range(rows):
-        for x in range(columns):
-            if data[y, x] >= level:
-                flags[y, x] |= bit
-            seeds += 1 if flags[y, x] & bit else 0
-    # Found before anything is followed, lest the end of one trail starts another.
-    places = np.empty((seeds, 2), np.int64)
-    found = 0
-    for y in range(rows):
-        for x in range(columns):
-            if flags[y, x] & bit:
-                places[found] = (y, x)
-                found += 1
-    count = seeds
-    for seed in range(seeds):
+    """Set `bit` in place, from every place up and down; return the number of pixels."""
+    rows = data.shape[0]
+    count = len(places)
+    for seed in range(len(places)):
         x = places[seed, 1]
         for step in (-1, 1):
             y = places[seed, 0]

@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 
 from csst_calib.agreement import exposure_time_second, require_shape, require_unit
+from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
 from csstcore.api import Image, InPlace, NotApplicable, Reference, UnprocessableData
 
@@ -37,9 +38,12 @@ def correct_shutter(image: InPlace[Image], shutter: Reference[Image] | None = No
         raise UnprocessableData(
             f"the shutter map makes the shortest exposure {shortest} s; expected more than 0"
         )
-    for rows in row_tiles(image.shape[0]):
+
+    def scale(rows: slice) -> None:
         factor = seconds / (seconds + shutter.data[rows])
         image.data[rows] *= factor
         if image.variance is not None:
             image.variance[rows] *= np.square(factor, out=factor)
+
+    in_threads(scale, row_tiles(image.shape[0]))
     return image

@@ -12,7 +12,8 @@ from scipy.ndimage import median_filter
 
 from csst_calib.agreement import per_channel, require_readout, require_unit
 from csst_calib.compiled import compiled
-from csst_calib.readout import Readout
+from csst_calib.readout import Channel, Readout
+from csst_calib.threads import in_threads
 from csstcore.api import Image, InPlace, Reference, replace
 
 
@@ -59,20 +60,19 @@ def estimate_variance(
     require_readout(image, readout)
     noise = per_channel(image.meta.read_noise, u.electron, readout, "read noise")
     variance = np.zeros(image.shape, np.float32) if image.variance is None else image.variance
-    if photon_noise:
-        mesh = sky_mesh(image.data, mesh_pixel)
-    for channel, sigma in zip(readout, noise, strict=True):
-        variance[channel.active] += np.float32(sigma) ** 2
+    mesh = sky_mesh(image.data, mesh_pixel) if photon_noise else np.zeros((1, 1), np.float32)
+
+    def add(part: tuple[Channel, np.float32]) -> None:
+        channel, sigma = part
+        read_variance = np.float32(sigma) ** 2
+        variance[channel.active] += read_variance
         if photon_noise:
             rows, columns = channel.active
-            _add_photon_noise(
-                image.data,
-                mesh,
-                (rows.start, rows.stop, columns.start, columns.stop),
-                np.float32(sigma) ** 2,
-                np.float32(source_sigma),
-                variance,
-            )
+            region = rows.start, rows.stop, columns.start, columns.stop
+            limit = np.float32(source_sigma)
+            _add_photon_noise(image.data, mesh, region, read_variance, limit, variance)
+
+    in_threads(add, zip(readout, noise, strict=True))
     return replace(image, variance=variance)
 
 
@@ -90,12 +90,21 @@ def cell_medians(data: NDArray[np.float32], cell_pixel: int) -> NDArray[np.float
     y_edges, x_edges = (
         np.linspace(0, size, max(1, size // cell_pixel) + 1).astype(int) for size in data.shape
     )
-    mesh = np.empty((len(y_edges) - 1, len(x_edges) - 1), np.float32)
-    for j in range(mesh.shape[0]):
-        strip = data[y_edges[j] : y_edges[j + 1] : 2]
-        for i in range(mesh.shape[1]):
-            mesh[j, i] = np.median(strip[:, x_edges[i] : x_edges[i + 1] : 2])
-    return mesh
+    strips = in_threads(
+        lambda j: _strip_medians(data[y_edges[j] : y_edges[j + 1] : 2], x_edges),
+        range(len(y_edges) - 1),
+    )
+    return np.stack(strips)
+
+
+@compiled
+def _strip_medians(strip: NDArray[np.float32], edges: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the medians of cells side by side, of every second column; NaN if one is in it."""
+    medians = np.empty(len(edges) - 1, np.float32)
+    for i in range(len(medians)):
+        cell = strip[:, edges[i] : edges[i + 1] : 2].copy()
+        medians[i] = np.nan if np.isnan(cell).any() else np.median(cell)
+    return medians
 
 
 @compiled
@@ -112,29 +121,71 @@ def _add_photon_noise(
     cells_y, cells_x = mesh.shape
     kernel_square = np.float32(0.140625)  # sum of the squared weights of the 3 x 3 mean
     first_row, last_row, first_column, last_column = region
+    count = last_column - first_column
+    cells, weights = _mesh_columns(first_column, count, columns, cells_x)
+    sky, smooth = np.empty(count, np.float64), np.empty(count, np.float64)
     for y in range(first_row, last_row):
-        above, below = max(y - 1, 0), min(y + 1, rows - 1)
         v = min(max((y + 0.5) * cells_y / rows - 0.5, 0.0), cells_y - 1.0)
         j = min(int(v), max(cells_y - 2, 0))
-        next_j = min(j + 1, cells_y - 1)
         dv = np.float32(v - j)
-        for x in range(first_column, last_column):
-            left, right = max(x - 1, 0), min(x + 1, columns - 1)
-            w = min(max((x + 0.5) * cells_x / columns - 0.5, 0.0), cells_x - 1.0)
-            i = min(int(w), max(cells_x - 2, 0))
+        lower, upper = mesh[j], mesh[min(j + 1, cells_y - 1)]
+        for k in range(count):
+            i, dw = cells[k], weights[k]
             next_i = min(i + 1, cells_x - 1)
-            dw = np.float32(w - i)
-            lower = mesh[j, i] * (1 - dw) + mesh[j, next_i] * dw
-            upper = mesh[next_j, i] * (1 - dw) + mesh[next_j, next_i] * dw
-            sky = max(lower * (1 - dv) + upper * dv, np.float32(0))
-            smooth = np.float32(0.0625) * (
-                data[above, left]
-                + data[above, right]
-                + data[below, left]
-                + data[below, right]
-                + 2 * (data[above, x] + data[below, x] + data[y, left] + data[y, right])
-                + 4 * data[y, x]
-            )
-            limit = source_sigma * np.sqrt((read_variance + sky) * kernel_square)
-            signal = smooth if smooth - sky > limit else sky
-            variance[y, x] += np.float32(signal)
+            low = lower[i] * (1 - dw) + lower[next_i] * dw
+            high = upper[i] * (1 - dw) + upper[next_i] * dw
+            sky[k] = max(low * (1 - dv) + high * dv, np.float32(0))
+        above, below = data[max(y - 1, 0)], data[min(y + 1, rows - 1)]
+        _binomial_mean(above, data[y], below, first_column, smooth)
+        signal = variance[y, first_column:last_column]
+        for k in range(count):
+            limit = source_sigma * np.sqrt((read_variance + sky[k]) * kernel_square)
+            signal[k] += np.float32(smooth[k] if smooth[k] - sky[k] > limit else sky[k])
+
+
+@compiled
+def _mesh_columns(
+    first: int, count: int, columns: int, cells: int
+) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    """Return for pixels in a row the cell of the mesh before each, and the weight of the next."""
+    before, weights = np.empty(count, np.uint64), np.empty(count, np.float32)
+    for k in range(count):
+        w = min(max((first + k + 0.5) * cells / columns - 0.5, 0.0), cells - 1.0)
+        before[k] = min(int(w), max(cells - 2, 0))
+        weights[k] = np.float32(w - before[k])
+    return before, weights
+
+
+@compiled
+def _binomial_mean(
+    above: NDArray[np.float32],
+    row: NDArray[np.float32],
+    below: NDArray[np.float32],
+    first: int,
+    smooth: NDArray[np.float64],
+) -> None:
+    """Fill in the 3 x 3 mean with weights 1-2-1; at the edges pixels count twice."""
+    count, last = len(smooth), len(row) - 1
+    start, stop = max(first, 1), min(first + count, last)
+    inner = smooth[start - first : stop - first]
+    for k in range(len(inner)):
+        x = start + k
+        inner[k] = _weighted(above, row, below, x - 1, x, x + 1)
+    if first == 0:
+        smooth[0] = _weighted(above, row, below, 0, 0, min(1, last))
+    if first + count == last + 1:
+        smooth[count - 1] = _weighted(above, row, below, max(last - 1, 0), last, last)
+
+
+@compiled
+def _weighted(
+    above: NDArray[np.float32],
+    row: NDArray[np.float32],
+    below: NDArray[np.float32],
+    left: int,
+    x: int,
+    right: int,
+) -> float:
+    corners = above[left] + above[right] + below[left] + below[right]
+    sides = above[x] + below[x] + row[left] + row[right]
+    return 0.0625 * (corners + 2 * sides + 4 * row[x])
