@@ -64,6 +64,8 @@ def examples():
     )
     passbands = Passbands({"g": Passband(26.0, (400.0, 550.0), (0.6, 0.6))})
     catalog = measure_photometry(image, sources, background, Wcs(wcs))
+    galaxies = Table(QTable(catalog.table, copy=True))
+    galaxies.table["fwhm"][:3] *= 1.5
     # so few stars measure no total fluxes, and their neighbours mark them
     catalog.table["flags"] = np.zeros(len(catalog), np.int32)
     flux = catalog.table["flux_aperture"][:, 5]
@@ -90,6 +92,7 @@ def examples():
         "refine_position": ((catalog, solve_focal_plane([catalog], Table(stars), **small)), {}),
         "measure_distortion": (([catalog], [Table(stars)]), small),
         "measure_photometry": ((image, sources, background, Wcs(wcs)), {}),
+        "fit_galaxies": ((image, background, galaxies, psf), {}),
         "calibrate_flux": ((image, catalog, Table(stars), colour_terms, passbands), {}),
         "measure_colour_terms": (([catalog], Table(stars), passbands), {}),
     }

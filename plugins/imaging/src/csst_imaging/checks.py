@@ -175,3 +175,23 @@ def sample(image: Image) -> NDArray[np.float64]:
     if image.flags is not None:
         good &= image.flags[::step, ::step] == 0
     return np.asarray(image.data[::step, ::step][good], np.float64)
+
+
+def model_chi2(table: Table) -> float:
+    """Median chi squared per degree of freedom of the modelled galaxies.
+
+    Parameters
+    ----------
+    table
+        Column ``chi2_sersic``, see `fit_galaxies`; it is NaN for all others.
+
+    Raises
+    ------
+    NotApplicable
+        No galaxy is modelled.
+    """
+    chi2 = values(table.table, "chi2_sersic")
+    chi2 = chi2[np.isfinite(chi2)]
+    if not chi2.size:
+        raise NotApplicable("no galaxy is modelled")
+    return float(np.median(chi2))

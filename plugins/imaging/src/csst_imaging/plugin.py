@@ -71,6 +71,11 @@ def csst_stages() -> list[Stage]:
             "Measure aperture, Kron and total fluxes of sources",
         ),
         Stage(
+            "fit_galaxies",
+            f"{stages}.galaxy_models:fit_galaxies",
+            "Fit Sersic and bulge-plus-disk models to galaxies",
+        ),
+        Stage(
             "calibrate_flux",
             f"{stages}.flux:calibrate_flux",
             "Measure the zero point of an exposure and give its sources AB magnitudes",
@@ -170,6 +175,11 @@ def csst_checks() -> list[Check]:
             "fwhm",
             f"{checks}:fwhm",
             "Median FWHM of bright point-like sources, in pixels",
+        ),
+        Check(
+            "model_chi2",
+            f"{checks}:model_chi2",
+            "Median chi squared per degree of freedom of the modelled galaxies",
         ),
         Check(
             "zero_point",

@@ -20,6 +20,11 @@ def csst_definitions() -> list[Definition]:
         Definition("l1_flags", "definitions/l1_flags.toml", "Flags of a calibrated image"),
         Definition("l1_catalog", "definitions/l1_catalog.toml", "Sources of a calibrated image"),
         Definition(
+            "l1_models",
+            "definitions/l1_models.toml",
+            "Galaxy models of the sources of a calibrated image",
+        ),
+        Definition(
             "l1_head",
             "definitions/l1_head.toml",
             "World coordinates of one detector, refined with those of its exposure",

@@ -10,15 +10,43 @@ from numpy.typing import NDArray
 from csst_imaging.galaxies.fit import fit_group
 from csst_imaging.galaxies.groups import Group
 from csst_imaging.galaxies.model import MOST_PARAMETERS, add_source
-from csst_imaging.galaxies.noise import Planes, sky_variance
 from csst_imaging.galaxies.sersic import sersic_table
 from csst_imaging.parallel import each, pieces
+from csst_imaging.planes import Planes
+from csst_imaging.psf.noise import SkyVariance
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 SINGLE_PIECE = 8
 """Groups that a thread takes at once, at least."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What is fitted, and its noise."""
+
+    planes: Planes
+    forbidden: np.uint16
+    """Flags of pixels that have no value."""
+    sky: SkyVariance
+    photons: float
+    """Variance per unit of light."""
+    sky_error: float
+    """Standard deviation of the sky about the background, in standard deviations of a pixel."""
+
+    def cut(self, y0: int, y1: int, x0: int, x1: int) -> tuple[Floats, Floats]:
+        """Return pixels without background and the sky's variance; 0 where there is no value."""
+        box = slice(y0, y1), slice(x0, x1)
+        planes = self.planes
+        variance = planes.variance[box]
+        pixels = planes.data[box].astype(np.float64) - planes.background[box]
+        y, x = np.mgrid[box]
+        sky = self.sky.at(x, y)
+        valid = np.isfinite(pixels) & np.isfinite(variance) & (variance > 0) & np.isfinite(sky)
+        if len(planes.flags) > 1:
+            valid &= (planes.flags[box] & self.forbidden) == 0
+        return np.where(valid, pixels, 0.0), np.where(valid, sky, 0.0)
 
 
 @dataclass(frozen=True)
@@ -54,20 +82,18 @@ def unfitted(kinds: Integers, parameters: Floats) -> Fit:
 
 
 def fit_groups(
-    planes: Planes,
+    pixels: Pixels,
     groups: list[Group],
     start: Fit,
     around: Fit,
     windows: Integers,
     psf: Floats,
-    gain_variance: float,
-    sky_error: float,
 ) -> Fit:
     """Fit groups, each from its first guess, with the light of outsiders as it is `around`.
 
     Parameters
     ----------
-    planes
+    pixels
         The image.
     groups
         What to fit; others stay as in `start`.
@@ -79,10 +105,6 @@ def fit_groups(
         Shape (sources, 4).
     psf
         Shape (sources, components, 6).
-    gain_variance
-        Variance per unit of light.
-    sky_error
-        Standard deviation of the sky about the background, in standard deviations of a pixel.
 
     Returns
     -------
@@ -102,34 +124,31 @@ def fit_groups(
 
     def run(piece: slice) -> None:
         for group in groups[piece]:
-            _fit_one(planes, group, fit, around, windows, psf, table, gain_variance, sky_error)
+            _fit_one(pixels, group, fit, around, windows, psf, table)
 
     each(run, pieces(len(groups), SINGLE_PIECE))
     return fit
 
 
 def _fit_one(
-    planes: Planes,
+    pixels: Pixels,
     group: Group,
     fit: Fit,
     around: Fit,
     windows: Integers,
     psf: Floats,
     table: Floats,
-    gain_variance: float,
-    sky_error: float,
 ) -> None:
     """Fit one group; write its rows of `fit`."""
     members = group.members
     mine = windows[members]
     origin = mine[:, ::2].min(axis=0)
     end = mine[:, 1::2].max(axis=0)
-    box = (slice(origin[0], end[0]), slice(origin[1], end[1]))
-    pixels, valid = planes.pixels(box)
+    data, sky = pixels.cut(origin[0], end[0], origin[1], end[1])
+    valid = sky > 0.0
     if not valid.any():
         return
-    sky = sky_variance(planes.variance[box], valid)
-    outside = np.zeros(pixels.shape)
+    outside = np.zeros(data.shape)
     for k in group.outsiders:
         _add_outsider(outside, origin, around, windows[k], psf[k], int(k), table)
     parameters = fit.parameters[members]
@@ -140,11 +159,11 @@ def _fit_one(
         psf[members],
         mine - np.repeat(origin, 2),
         table,
-        pixels - outside,
+        data - outside,
         sky,
-        gain_variance,
+        pixels.photons,
         outside,
-        sky_error * float(np.sqrt(np.median(sky[valid]))),
+        pixels.sky_error * float(np.sqrt(np.median(sky[valid]))),
     )
     parameters[:, :2] += origin[::-1]
     used = (covariance != 0.0).any(axis=2).sum(axis=1)

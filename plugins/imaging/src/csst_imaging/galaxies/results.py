@@ -13,9 +13,9 @@ from csst_imaging.galaxies.model import BULGE, DISK, G1, G2, LN_INDEX, RADIUS
 Floats = NDArray[np.float64]
 
 NOT_CONVERGED, AT_BOUND, SPLIT, INCOMPLETE, POINT_MODEL, NOT_FITTED = 1, 2, 4, 8, 16, 32
-"""Bits of ``flag_model``: a fit did not converge or leaves a parameter open; a parameter is at its bound; the group was
-too large to be fitted as one; pixels are flagged or beyond the edge; modelled as a point source;
-not modelled."""
+"""Bits of ``flag_model``: a fit did not converge or leaves a parameter open; a parameter is at its
+bound; the group was too large to be fitted as one; pixels are flagged or beyond the edge; modelled
+as a point source; not modelled."""
 
 INCOMPLETE_FRACTION = 0.05
 ROUND_G = 1e-3

@@ -14,9 +14,8 @@ from pydantic import Field
 
 from csst_imaging.columns import values
 from csst_imaging.galaxies.groups import Group, make_groups
-from csst_imaging.galaxies.joint import Fit, fit_groups, unfitted
+from csst_imaging.galaxies.joint import Fit, Pixels, fit_groups, unfitted
 from csst_imaging.galaxies.model import BULGE, BULGE_DISK, DISK, POINT
-from csst_imaging.galaxies.noise import Planes, gain_variance
 from csst_imaging.galaxies.psf_mixture import fit_psf_mixture
 from csst_imaging.galaxies.results import (
     AT_BOUND,
@@ -33,8 +32,13 @@ from csst_imaging.galaxies.results import (
     total_columns,
 )
 from csst_imaging.galaxies.sources import Sources, bulge_and_disk, first_guesses
+from csst_imaging.planes import Planes, planes_of
+from csst_imaging.psf.cutouts import cut, unusable_bits
+from csst_imaging.psf.noise import SkyVariance, photon_variance, sky_variance
 from csstcore.api import Image, Psf, Table, UnprocessableData, caveat, metric
 
+BRIGHT_SOURCES = 200
+CORE_HALF_PIXEL = 6
 SAME_ZERO_POINT_MAG = 0.002
 SAME_PLACE_DEG = 0.5 / 3600.0
 
@@ -60,7 +64,8 @@ def fit_galaxies(
     index (1.5, a factor 2), bulge to disk radius (0.7, a factor 1.8), and bulge and disk aligned
     (0.3 in g). A galaxy is a source wider than the PSF. Flagged pixels are left out. Metrics:
     ``modelled_galaxies``, ``model_groups``, ``psf_approximation_error`` (relative root of the
-    summed squares), ``model_chi2`` (median per degree of freedom).
+    summed squares), ``model_chi2`` (median per degree of freedom),
+    ``photon_variance`` (of a unit of flux).
 
     Parameters
     ----------
@@ -86,8 +91,8 @@ def fit_galaxies(
         and ``ratio_disk`` of bulge and disk together; ``flux_.., re_.., e_.., pa_..`` (pixels;
         1 - axis ratio; degrees from +x to +y) for ``_bulge``, ``_disk`` and ``_sersic``, and
         ``n_sersic``, all with ``.._error``; magnitudes with the zero point of the catalogue.
-        ``flag_model``: 1 not converged or not determined, 2 a parameter at its bound, 4 group cut, 8 pixels
-        flagged or beyond the edge, 16 point source, 32 not modelled (all NaN).
+        ``flag_model``: 1 not converged or not determined, 2 a parameter at its bound, 4 group
+        cut, 8 pixels flagged or beyond the edge, 16 point source, 32 not modelled (all NaN).
 
     Raises
     ------
@@ -95,13 +100,7 @@ def fit_galaxies(
         The background does not fit, there is no variance, the catalogue is empty or lacks a
         column, or the PSF is not one.
     """
-    if image.variance is None:
-        raise UnprocessableData("the image has no variance plane; models cannot be weighted")
-    if background.shape != image.shape or background.unit != image.unit:
-        raise UnprocessableData(
-            f"background has shape {background.shape} and unit '{background.unit}'; "
-            f"expected {image.shape} and '{image.unit}' as the image"
-        )
+    planes, forbidden = planes_of(image, background), unusable_bits(image)
     if len(catalog) == 0:
         raise UnprocessableData("the catalogue is empty")
     mixture = fit_psf_mixture(psf, image.shape)
@@ -112,41 +111,50 @@ def fit_galaxies(
     metric("model_groups", len(groups))
     if not groups:
         caveat("the catalogue has no source wider than the PSF: no galaxy is modelled")
-    planes = Planes(image.data, background.data, image.variance, image.flags)
-    sersic, both = fit_models(planes, sources, groups, catalog.table, image.unit, sky_error)
+    sky = sky_variance(planes.variance)
+    photons = photons_of_stars(planes, forbidden, sky, sources, catalog.table, image.unit)
+    metric("photon_variance", photons)
+    pixels = Pixels(planes, forbidden, sky, photons, sky_error)
+    sersic, both = fit_models(pixels, sources, groups)
     flags = model_flags(sersic, both, sources, groups)
     table = make_table(catalog.table, sersic, both, flags, image.unit)
     add_magnitudes_and_sky(table, catalog.table, image)
     return Table(table, meta=image.meta)
 
 
-def fit_models(
+def photons_of_stars(
     planes: Planes,
+    forbidden: np.uint16,
+    sky: SkyVariance,
     sources: Sources,
-    groups: list[Group],
     table: QTable,
     unit: u.UnitBase,
-    sky_error: float,
-) -> tuple[Fit, Fit]:
+) -> float:
+    """Return the variance per unit of light, from the cores of the brightest sources."""
+    flux = np.where(sources.usable, values(table, "flux_kron", unit), 0.0)
+    brightest = np.argsort(-flux, kind="stable")[:BRIGHT_SOURCES]
+    x, y = sources.parameters[brightest[flux[brightest] > 0.0], :2].T
+    column, row = (np.rint(axis).astype(np.int64) for axis in (x, y))
+    data, variance = cut(planes, forbidden, column, row, 2 * CORE_HALF_PIXEL + 1)
+    return photon_variance(data, variance, sky.at(x, y))
+
+
+def fit_models(pixels: Pixels, sources: Sources, groups: list[Group]) -> tuple[Fit, Fit]:
     """Fit both models; return the Sersic profiles, and bulges and disks.
 
     Groups with outsiders are fitted twice, the second time with the outsiders as they came out
     of the first.
     """
-    flux, error = (values(table, name, unit) for name in ("flux_kron", "flux_kron_error"))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        signal = np.where(sources.usable, flux / error, 0.0)
-    x, y = sources.parameters[:, :2].T
-    common = (sources.windows, sources.psf, gain_variance(planes, x, y, signal), sky_error)
+    common = (sources.windows, sources.psf)
     start = unfitted(sources.kinds, sources.parameters)
-    sersic = fit_groups(planes, groups, start, start, *common)
+    sersic = fit_groups(pixels, groups, start, start, *common)
     crowded = [group for group in groups if len(group.outsiders)]
-    sersic = fit_groups(planes, crowded, sersic, sersic, *common)
+    sersic = fit_groups(pixels, crowded, sersic, sersic, *common)
     kinds = np.where(sources.extended, BULGE_DISK, POINT).astype(np.int64)
     guess = np.where(
         sources.extended[:, None], bulge_and_disk(sersic.parameters), sersic.parameters
     )
-    both = fit_groups(planes, groups, unfitted(kinds, guess), sersic, *common)
+    both = fit_groups(pixels, groups, unfitted(kinds, guess), sersic, *common)
     fitted = both.pixels > 0
     if (fitted & sources.extended).any():
         metric("model_chi2", float(np.median(both.chi2[fitted & sources.extended])))
