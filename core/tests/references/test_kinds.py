@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from csstcore.plugin import ReferenceType
 from csstcore.plugins.registry import Registry
 from csstcore.products import Image, Onnx, Table
 from csstcore.references import Choice, load_reference
-from csstcore.references.digest import file_sha256
+from csstcore.references.digest import begin_sha256, file_sha256
 from csstcore.references.kinds import onnx_contract, reference_problems
 
 from .conftest import Readout, Section, write_bias, write_network, write_stars
@@ -203,3 +204,17 @@ def test_a_network_is_held_to_its_contract(case: Case, tmp_path: Path) -> None:
         with pytest.raises(ReferenceFileError) as caught:
             load_reference(choice, declaration, Onnx, case.definitions)
         assert cause in str(caught.value)
+
+
+def test_a_file_hashed_in_the_background_is_the_same(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for path in (first, second):
+        path.write_bytes(path.name.encode() * 100_000)
+    begin_sha256(first)
+    begin_sha256(tmp_path / "absent")
+    assert file_sha256(first) == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert file_sha256(second) == hashlib.sha256(second.read_bytes()).hexdigest()
+    first.write_bytes(b"changed")
+    assert file_sha256(first) == hashlib.sha256(b"changed").hexdigest()
+    with pytest.raises(ReferenceFileError, match="absent"):
+        file_sha256(tmp_path / "absent")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, lru_cache
 from pathlib import Path
 
 from csstcore.errors import ReferenceFileError
+
+_Key = tuple[Path, int, int]
+_begun: dict[_Key, Future[str]] = {}
 
 
 def file_sha256(path: Path) -> str:
@@ -20,10 +24,37 @@ def file_sha256(path: Path) -> str:
         If the file cannot be read.
     """
     try:
-        status = path.stat()
-        return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+        key = _key(path)
+        begun = _begun.pop(key, None)
+        if begun is not None:
+            begun.result()
+        return _sha256(*key)
     except OSError as error:
         raise ReferenceFileError(f"reference file {path}: {error.strerror}") from error
+
+
+def begin_sha256(path: Path) -> None:
+    """Begin to hash a file in the background, for `file_sha256` to find it done.
+
+    One thread does this, file by file as they were asked for. What goes wrong is told by
+    `file_sha256`.
+    """
+    try:
+        key = _key(path)
+    except OSError:
+        return
+    if key not in _begun:
+        _begun[key] = _thread().submit(_sha256, *key)
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "sha256")
+
+
+def _key(path: Path) -> _Key:
+    status = path.stat()
+    return path.resolve(), status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=4096)

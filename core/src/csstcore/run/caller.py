@@ -63,6 +63,9 @@ class Caller:
         if self.log is not None:
             self.log.where = {"stage": step.id, **({"element": label} if label else {})}
         used: dict[str, str] = {}
+        self.env.release_references(
+            [b.name for b in step.bindings.values() if b.kind == "reference"]
+        )
         try:
             arguments = self._products(step, lookup)
             arguments |= self._references(step, driver, lookup, used)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,8 @@ from csstcore.references.kinds import load_reference
 from csstcore.references.store import ReferenceStore
 
 LARGEST_KEPT_BYTES = 16 << 20
-"""References up to this size stay in memory between jobs; larger ones are read when needed."""
+"""References up to this size stay in memory between jobs; larger ones from one stage to the
+next that uses them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Environment:
     context: str = ""
     """Identifies the reference rules in force."""
     _kept: dict[tuple[Path, str, Any], Any] = field(default_factory=dict)
+    _large: dict[str, tuple[tuple[Path, str, Any], Any]] = field(default_factory=dict)
+    """By reference type."""
 
     @classmethod
     def of(cls, setup: Setup, registry: Registry) -> Environment:
@@ -99,15 +102,26 @@ class Environment:
         key = (choice.path, choice.sha256, wanted)
         if key in self._kept:
             return self._kept[key]
+        found, product = self._large.get(choice.type, (None, None))
+        if found == key:
+            return product
         declaration = self.registry.get(ReferenceType, choice.type).declaration
         product = load_reference(choice, declaration, wanted, self.definitions)
         if nbytes(product) <= LARGEST_KEPT_BYTES:
             self._kept[key] = product
+        else:
+            self._large[choice.type] = key, product
         return product
+
+    def release_references(self, needed: Collection[str] = ()) -> None:
+        """Let go of large references, but for those of the types still `needed`."""
+        for name in self._large.keys() - set(needed):
+            del self._large[name]
 
     def kept_references(self) -> Iterator[Any]:
         """Yield the references that stay in memory and so must not change."""
         yield from self._kept.values()
+        yield from (product for _, product in self._large.values())
 
 
 def versions_of(registry: Registry) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from csstcore.errors import CsstError, FileError, ReferenceFileError
 from csstcore.references.choose import Choice
+from csstcore.references.digest import begin_sha256
 from csstcore.run.call import now
 from csstcore.run.chosen import choose_references
 from csstcore.run.environment import Environment
@@ -157,6 +158,7 @@ class _Execution:
         for name, choices in files.items():
             for path, choice in choices.items():
                 _, size, mtime_ns = stamp(path)
+                begin_sha256(path)  # Meanwhile the first stages run.
                 self.record.references.append(
                     FileRecord(name, str(path), choice.sha256, size, mtime_ns, source=choice.source)
                 )

@@ -68,6 +68,7 @@ class Stages:
                 self._once(step)
                 position += 1
             self.values.keep_only(steps[position - 1].live_after)
+        self.env.release_references()
 
     # One call on single products or whole series
 
