@@ -1,36 +1,43 @@
-"""Sums of pixels in concentric circles, all radii in one pass over the pixels."""
+"""Sums of pixels in concentric circles."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-HALF_DIAGONAL = math.sqrt(0.5)
+from csst_imaging.compiled import compiled
+
 FINE_RADIUS_PIXEL = 12.0
 """Circles up to this radius share their edge pixels out finely: stars are steep there."""
 
-FINE_CHORDS, COARSE_CHORDS = 8, 2
+FINE_CHORDS, COARSE_CHORDS = 8, 4
+"""Chords per column of pixels."""
+
+TIP_CHORDS = 6
+"""So many times more at the tips of the circle, where their length changes fast."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def sum_circles(
     data: NDArray[np.float32],
+    background: NDArray[np.float32],
     variance: NDArray[np.float32],
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     radii: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
-    """Sum data and variance in concentric circles around positions.
+    """Sum signal and variance in concentric circles around positions.
 
-    A pixel on the edge counts by the part of its area inside, from chords across it.
+    Sums along the columns of pixels are accumulated once for each source; a circle is made of
+    chords along the columns, each the difference of two accumulated sums.
 
     Parameters
     ----------
-    data, variance
-        Planes of shape (rows, columns); a pixel of infinite variance has no value.
+    data, background, variance
+        Planes of shape (rows, columns); a pixel without finite positive variance, or that is
+        not finite, has no value.
     x, y
         Positions, 0-based pixel.
     radii
@@ -44,70 +51,122 @@ def sum_circles(
     """
     rows, columns = data.shape
     number = radii.size
-    largest = radii[-1] + HALF_DIAGONAL
-    first = np.empty(int(largest * largest) + 2, np.int64)  # circle met, by squared distance
-    whole = np.empty(first.size, np.bool_)  # and whether the pixel surely lies inside it
-    for squared in range(first.size):
-        k = np.searchsorted(radii, math.sqrt(squared) - HALF_DIAGONAL)
-        first[squared] = k
-        whole[squared] = k < number and radii[k] >= math.sqrt(squared + 1) + HALF_DIAGONAL
+    side = 2 * math.ceil(radii[-1]) + 3
     flux = np.zeros((x.size, number))
     noise = np.zeros((x.size, number))
     complete = np.full(x.size, number, np.int32)
-    inside_flux, inside_noise = np.empty(number), np.empty(number)
+    light, squares = np.zeros((side + 1, side)), np.zeros((side + 1, side))
     for i in range(x.size):
-        inside_flux[:] = 0.0
-        inside_noise[:] = 0.0
         margin = min(x[i], y[i], columns - 1 - x[i], rows - 1 - y[i]) + 0.5
         complete[i] = np.searchsorted(radii, margin, side="right")
-        for row in range(max(0, int(y[i] - largest)), min(rows, int(y[i] + largest) + 2)):
-            dy = abs(row - y[i])
-            for column in range(max(0, int(x[i] - largest)), min(columns, int(x[i] + largest) + 2)):
-                dx = abs(column - x[i])
-                squared_distance = dx * dx + dy * dy
-                if squared_distance >= largest * largest:
-                    continue
-                value, sigma2 = data[row, column], variance[row, column]
-                cell = int(squared_distance)
-                k = first[cell]
-                if sigma2 == np.inf:
-                    complete[i] = min(complete[i], k)
-                    continue
-                if whole[cell]:
-                    inside_flux[k] += value
-                    inside_noise[k] += sigma2
-                    continue
-                distance = math.sqrt(squared_distance)
-                while k < number and radii[k] < distance + HALF_DIAGONAL:
-                    part = edge_fraction(dx, dy, radii[k])
-                    flux[i, k] += part * value
-                    noise[i, k] += part * sigma2
-                    k += 1
-                if k < number:
-                    inside_flux[k] += value
-                    inside_noise[k] += sigma2
-        flux[i] += np.cumsum(inside_flux)
-        noise[i] = np.sqrt(noise[i] + np.cumsum(inside_noise))
+        reach = radii[-1] + 0.5
+        top, bottom = max(0, math.ceil(y[i] - reach)), min(rows, math.floor(y[i] + reach) + 1)
+        left, right = max(0, math.ceil(x[i] - reach)), min(columns, math.floor(x[i] + reach) + 1)
+        for row in range(top, bottom):
+            good = accumulate(
+                data[row, left:right], background[row, left:right], variance[row, left:right],
+                light[row - top], squares[row - top],
+                light[row - top + 1], squares[row - top + 1],
+            )  # fmt: skip
+            if not good:
+                k = first_incomplete(data, variance, row, left, right, x[i], y[i], radii)
+                complete[i] = min(complete[i], k)
+        height = bottom - top
+        for k in range(number):
+            first = max(math.floor(x[i] - radii[k] + 0.5), left)
+            last = min(math.floor(x[i] + radii[k] + 0.5), right - 1)
+            for column in range(first, last + 1):
+                signal, sigma2 = sum_chords(
+                    light[:, column - left], squares[:, column - left], height,
+                    column - x[i], y[i] - top + 0.5, radii[k],
+                )  # fmt: skip
+                flux[i, k] += signal
+                noise[i, k] += sigma2
+        noise[i] = np.sqrt(noise[i])
     return flux, noise, complete
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def edge_fraction(dx: float, dy: float, radius: float) -> float:
-    """Return the part of a pixel inside a circle.
+@compiled
+def accumulate(
+    data: NDArray[np.float32],
+    background: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    light: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    next_light: NDArray[np.float64],
+    next_squares: NDArray[np.float64],
+) -> bool:
+    """Add a row of signal and variance to the sums before it; return whether all have a value."""
+    missing = 0
+    for n in range(data.size):
+        value, sigma2 = data[n] - background[n], variance[n]
+        good = (sigma2 > 0.0) & (sigma2 < np.inf) & (abs(value) < np.inf)
+        next_light[n] = light[n] + (value if good else np.float32(0.0))
+        next_squares[n] = squares[n] + (sigma2 if good else np.float32(0.0))
+        missing += not good
+    return missing == 0
+
+
+@compiled
+def first_incomplete(
+    data: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    row: int,
+    left: int,
+    right: int,
+    x: float,
+    y: float,
+    radii: NDArray[np.float64],
+) -> int:
+    """Return the index of the smallest circle that a pixel without value of a row touches."""
+    smallest = radii.size
+    for column in range(left, right):
+        sigma2 = variance[row, column]
+        if sigma2 > 0.0 and sigma2 < np.inf and math.isfinite(data[row, column]):
+            continue
+        distance = math.hypot(max(abs(column - x) - 0.5, 0.0), max(abs(row - y) - 0.5, 0.0))
+        smallest = min(smallest, int(np.searchsorted(radii, distance)))
+    return smallest
+
+
+@compiled
+def sum_chords(
+    light: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    height: int,
+    dx: float,
+    center: float,
+    radius: float,
+) -> tuple[float, float]:
+    """Return signal and variance of the part of one column of pixels inside a circle.
 
     Parameters
     ----------
-    dx, dy
-        Absolute distances of the pixel's centre from the circle's.
+    light, squares
+        Signal and variance, accumulated along the column; one more than its pixels.
+    height
+        Pixels in the column.
+    dx, center
+        The column's centre from the circle's; the circle's centre in pixels from the first edge.
     radius
         Radius of the circle, at least 1 pixel.
     """
-    along, across = min(dx, dy), max(dx, dy)
     chords = FINE_CHORDS if radius <= FINE_RADIUS_PIXEL else COARSE_CHORDS
-    total = 0.0
+    if abs(dx) + 1.0 > radius:
+        chords *= TIP_CHORDS
+    signal = sigma2 = 0.0
     for n in range(chords):
-        t = along - 0.5 + (n + 0.5) / chords
-        height = radius * radius - t * t
-        if height > 0.0:
-            total += min(max(math.sqrt(height) - across + 0.5, 0.0), 1.0)
-    return total / chords
+        t = dx - 0.5 + (n + 0.5) / chords
+        square = radius * radius - t * t
+        if square <= 0.0:
+            continue
+        half = math.sqrt(square)
+        low = min(max(center - half, 0.0), float(height))
+        high = min(max(center + half, 0.0), float(height))
+        j, k = min(int(low), height - 1), min(int(high), height - 1)
+        f, g = low - j, high - k
+        a, b = light[k], light[j]
+        signal += a + g * (light[k + 1] - a) - b - f * (light[j + 1] - b)
+        a, b = squares[k], squares[j]
+        sigma2 += a + g * (squares[k + 1] - a) - b - f * (squares[j + 1] - b)
+    return signal / chords, sigma2 / chords

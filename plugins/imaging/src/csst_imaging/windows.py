@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from csst_imaging.compiled import compiled
 
 MIN_SIGMA = 0.5
 MAX_SIGMA = 10.0
 REACH_SIGMA = 4.0
 MAX_STEPS = 40
+LARGEST_SHIFT = 2.0
+"""A window that moves farther from its start, in units of the first width, left its source."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def measure_windows(
     data: NDArray[np.float32],
+    background: NDArray[np.float32],
     variance: NDArray[np.float32],
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -31,8 +35,8 @@ def measure_windows(
 
     Parameters
     ----------
-    data, variance
-        Background-subtracted pixels and their variance, shape (rows, columns).
+    data, background, variance
+        Pixels, their sky and their variance, shape (rows, columns).
     x, y
         First positions, 0-based pixel.
     sigma
@@ -42,44 +46,24 @@ def measure_windows(
     -------
     ndarray
         One row per source: x, y [0-based pixel], x error, y error [pixel], sigma [pixel],
-        and 1 where the iteration converged near its start (else 0, with the first position).
+        and 1 where the iteration converged near its start (else 0, with the first position and
+        no errors).
     """
-    rows, columns = data.shape
     result = np.empty((x.size, 6))
+    weight = np.empty(2 * math.ceil(REACH_SIGMA * MAX_SIGMA) + 1)
     for i in range(x.size):
         cx, cy = x[i], y[i]
-        s = min(max(sigma[i], MIN_SIGMA), MAX_SIGMA)
+        first = s = min(max(sigma[i], MIN_SIGMA), MAX_SIGMA)
         converged = 0.0
         ex = ey = np.nan
         for _ in range(MAX_STEPS):
-            reach = REACH_SIGMA * s
-            flux = mx = my = mr = vx = vy = 0.0
-            for row in range(max(0, math.ceil(cy - reach)), min(rows, math.floor(cy + reach) + 1)):
-                dy = row - cy
-                for column in range(
-                    max(0, math.ceil(cx - reach)), min(columns, math.floor(cx + reach) + 1)
-                ):
-                    dx = column - cx
-                    r2 = dx * dx + dy * dy
-                    if r2 > reach * reach:
-                        continue
-                    weight = math.exp(-0.5 * r2 / (s * s))
-                    signal = weight * data[row, column]
-                    flux += signal
-                    mx += signal * dx
-                    my += signal * dy
-                    mr += signal * r2
-                    noise = variance[row, column]
-                    if noise < np.inf:
-                        noise *= weight * weight
-                        vx += noise * dx * dx
-                        vy += noise * dy * dy
-            if flux <= 0.0:
+            flux, mx, my, mr, vx, vy = weigh_moments(data, background, variance, cx, cy, s, weight)
+            if not flux > 0.0:
                 break
             step_x, step_y = 2.0 * mx / flux, 2.0 * my / flux
             cx += step_x
             cy += step_y
-            if not (abs(cx - x[i]) < 4.0 * s and abs(cy - y[i]) < 4.0 * s):
+            if not math.hypot(cx - x[i], cy - y[i]) < LARGEST_SHIFT * first:
                 break
             ex, ey = 2.0 * math.sqrt(vx) / flux, 2.0 * math.sqrt(vy) / flux
             moment = 0.5 * mr / flux
@@ -94,47 +78,56 @@ def measure_windows(
                 break
         if converged == 0.0:
             cx, cy = x[i], y[i]
+            ex = ey = np.nan
         result[i, 0], result[i, 1] = cx, cy
         result[i, 2], result[i, 3] = ex, ey
         result[i, 4], result[i, 5] = s, converged
     return result
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def sum_isophotes(
-    segments: NDArray[np.int32],
+@compiled
+def weigh_moments(
+    data: NDArray[np.float32],
+    background: NDArray[np.float32],
     variance: NDArray[np.float32],
-    flags: NDArray[np.uint16],
-    number: int,
-) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
-    """Sum variances and collect flags over the pixels of each source.
+    cx: float,
+    cy: float,
+    s: float,
+    weight: NDArray[np.float64],
+) -> tuple[float, float, float, float, float, float]:
+    """Return flux, moments x, y, r² and the variances of the first moments in a window.
 
-    Parameters
-    ----------
-    segments
-        Source number (from 1) of each pixel, 0 for the sky; shape (rows, columns).
-    variance, flags
-        Planes of the same shape.
-    number
-        How many sources there are.
-
-    Returns
-    -------
-    tuple
-        Per source: sum of variances, bitwise or of flags, number of flagged pixels.
+    `weight` is room for the window's profile along a row; the window is a product of two.
     """
-    noise = np.zeros(number)
-    bits = np.zeros(number, np.int32)
-    count = np.zeros(number, np.int32)
-    rows, columns = segments.shape
-    for row in range(rows):
-        for column in range(columns):
-            source = segments[row, column] - 1
-            if source < 0:
+    rows, columns = data.shape
+    reach = REACH_SIGMA * s
+    left, right = max(0, math.ceil(cx - reach)), min(columns, math.floor(cx + reach) + 1)
+    for column in range(left, right):
+        weight[column - left] = math.exp(-0.5 * ((column - cx) / s) ** 2)
+    flux = mx = my = mr = vx = vy = 0.0
+    for row in range(max(0, math.ceil(cy - reach)), min(rows, math.floor(cy + reach) + 1)):
+        dy = row - cy
+        height = math.exp(-0.5 * (dy / s) ** 2)
+        chord = math.sqrt(max(reach * reach - dy * dy, 0.0))
+        line = lx = lxx = noise = noise_xx = 0.0
+        for column in range(max(left, math.ceil(cx - chord)), min(right, int(cx + chord) + 1)):
+            dx = column - cx
+            w = weight[column - left]
+            sigma2 = variance[row, column]
+            value = data[row, column] - background[row, column]
+            if not (sigma2 > 0.0 and sigma2 < np.inf and abs(value) < np.inf):
                 continue
-            if variance[row, column] < np.inf:
-                noise[source] += variance[row, column]
-            if flags[row, column] != 0:
-                bits[source] |= flags[row, column]
-                count[source] += 1
-    return noise, bits, count
+            value *= w
+            line += value
+            lx += value * dx
+            lxx += value * dx * dx
+            sigma2 *= w * w
+            noise += sigma2
+            noise_xx += sigma2 * dx * dx
+        flux += height * line
+        mx += height * lx
+        my += height * line * dy
+        mr += height * (lxx + line * dy * dy)
+        vx += height * height * noise_xx
+        vy += height * height * noise * dy * dy
+    return flux, mx, my, mr, vx, vy

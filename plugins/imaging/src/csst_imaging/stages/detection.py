@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 import astropy.units as u
 import numpy as np
-import sep
 from astropy.table import QTable
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_imaging.bands import Band, bands, check_planes
-from csst_imaging.windows import measure_windows, sum_isophotes
-from csstcore.api import Image, Table, UnprocessableData, metric
+from csst_imaging.blends import part_islands
+from csst_imaging.cleaning import wing_detections
+from csst_imaging.filtering import FWHM_OVER_SIGMA, bright_pixels, gaussian_profile
+from csst_imaging.isophotes import COLUMNS, axes, sum_isophotes
+from csst_imaging.parallel import each
+from csst_imaging.planes import Planes, planes_of
+from csst_imaging.windows import measure_windows
+from csstcore.api import Image, Table, metric
 
 BLENDED, SATURATED, TRUNCATED = 2, 4, 8
 """SExtractor's FLAGS bits for an object that was deblended, is saturated, is cut by an edge."""
 
-SEP_MERGED, SEP_TRUNCATED = 1, 2
-PIXEL_STACK = 2_000_000
-SUB_OBJECTS = 8192
-KRON_REACH = 6.0
-FWHM_OVER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
+STRIP_ROWS = 1024
+MARGIN_ROWS = 128
+"""Strips of rows are searched each by itself; a source belongs to the one that has its peak."""
 
 
 def detect_sources(
@@ -32,16 +35,17 @@ def detect_sources(
     threshold: Annotated[float, Field(gt=0)] = 1.5,
     min_area_pixel: Annotated[int, Field(ge=1)] = 4,
     kernel_fwhm_pixel: Annotated[float, Field(gt=0, le=10)] = 2.0,
-    deblend_levels: Annotated[int, Field(ge=1, le=64)] = 32,
     deblend_contrast: Annotated[float, Field(ge=0, le=1)] = 0.005,
 ) -> Annotated[Table, "sources"]:
     """Detect sources and measure their positions, shapes and sizes.
 
-    Detection, deblending and isophotal shapes are SExtractor's (Bertin & Arnouts 1996,
-    A&AS 117, 393) as implemented by sep (Barbary 2016, JOSS 1, 58), with a Gaussian matched
-    filter. Positions are windowed centroids. Flagged pixels are used as they are: give an
-    image whose flagged pixels are filled. Metrics: ``sources``, ``fwhm_pixel`` (median of
-    bright point-like sources).
+    Pixels above a threshold after a Gaussian matched filter form islands; an island is parted
+    at its saddles where both branches hold enough flux, and what is only the wings of a
+    brighter source is dropped (Bertin & Arnouts 1996, A&AS 117, 393, with all levels instead of
+    32). Positions are windowed centroids, isophotal ones where the
+    window does not settle on the source (``converged`` is false). Flagged pixels are used
+    as they are: give an image whose flagged pixels are filled. Metrics: ``sources``,
+    ``fwhm_pixel`` (median of bright point-like sources).
 
     Parameters
     ----------
@@ -56,10 +60,9 @@ def detect_sources(
         Fewest pixels above the threshold.
     kernel_fwhm_pixel
         Width of the detection filter.
-    deblend_levels
-        Number of levels at which a blend is examined.
     deblend_contrast
-        Smallest part of the flux of a blend that counts as a source.
+        Smallest part of the flux of a blend that a branch of it must have above the saddle to
+        count as a source.
 
     Returns
     -------
@@ -67,112 +70,96 @@ def detect_sources(
         One row per source, ordered by row on the detector. ``x``, ``y`` are FITS pixel
         coordinates (centre of the first pixel 1, 1), with ``x_error``, ``y_error``; ``a``,
         ``b`` are second-moment axes, ``theta`` runs from +x to +y; ``fwhm`` is that of the
-        matched Gaussian, ``kron_radius`` in units of ``a``; ``flux_isophotal`` with error;
-        ``flags`` are SExtractor's FLAGS (2 deblended, 4 saturated, 8 cut by an edge),
-        ``flags_isophotal`` the image flags met in the isophote and ``flagged_pixels`` their
-        number.
+        matched Gaussian; ``flux_isophotal`` with error; ``flags`` are SExtractor's FLAGS
+        (2 deblended, 4 saturated, 8 cut by an edge), ``flags_isophotal`` the image flags met in
+        the isophote and ``flagged_pixels`` their number.
 
     Raises
     ------
     UnprocessableData
-        The background does not fit, there is no variance, or the field is too crowded to
-        be deblended.
+        The background does not fit, or there is no variance.
     """
-    check_planes(image, background)
-    sep.set_extract_pixstack(PIXEL_STACK)
-    sep.set_sub_object_limit(SUB_OBJECTS)
-    kernel = gaussian_kernel(kernel_fwhm_pixel)
-    pieces = []
-    for band in bands(image, background):
-        try:
-            found, segments = sep.extract(
-                band.data,
-                threshold,
-                var=band.variance,
-                mask=None if band.valid is None else ~band.valid,
-                minarea=min_area_pixel,
-                filter_kernel=kernel,
-                filter_type="conv",
-                deblend_nthresh=deblend_levels,
-                deblend_cont=deblend_contrast,
-                segmentation_map=True,
-            )
-        except Exception as error:  # sep raises bare Exception for its full buffers
-            raise UnprocessableData(
-                f"rows {band.start} to {band.start + len(band.data)}: {error}"
-            ) from None
-        pieces.append(measure_band(image, band, found, segments))
-    table = QTable({name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]})
+    planes = planes_of(image, background)
+    profile = gaussian_profile(kernel_fwhm_pixel)
+
+    def search(strip: tuple[int, int]) -> dict[str, NDArray[np.generic]]:
+        start, stop = strip
+        top, bottom = max(start - MARGIN_ROWS, 0), min(stop + MARGIN_ROWS, len(planes.data))
+        pixels = bright_pixels(*planes.all, profile, threshold, top, bottom)
+        source, blended, margin = part_islands(*pixels, min_area_pixel, deblend_contrast)
+        sums = sum_isophotes(*planes.all, planes.flags, *pixels[:3], source, len(blended))
+        order = np.argsort(sums[:, COLUMNS.index("y")])
+        found = dict(zip(COLUMNS, sums[order].T, strict=True))
+        found["blended"] = blended[order]
+        found["a"], found["b"], found["angle"] = axes(found["xx"], found["yy"], found["xy"])
+        keep = (found["top_row"] >= start) & (found["top_row"] < stop)
+        keep &= ~wings(planes, found, margin[order], threshold)
+        return measure(image, planes, {name: column[keep] for name, column in found.items()})
+
+    rows = len(planes.data)
+    number = max(round(rows / STRIP_ROWS), 1)
+    edges = [rows * k // number for k in range(number + 1)]
+    parts = each(search, list(pairwise(edges)))
+    table = QTable({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     return Table(finish(table), meta=image.meta)
 
 
-def gaussian_kernel(fwhm_pixel: float) -> NDArray[np.float32]:
-    """Return a Gaussian filter of odd width, at least 3 x 3, with sum 1."""
-    half = max(int(np.ceil(fwhm_pixel)), 1)
-    x = np.arange(-half, half + 1)
-    profile = np.exp(-0.5 * (x * FWHM_OVER_SIGMA / fwhm_pixel) ** 2)
-    kernel = np.outer(profile, profile)
-    return np.asarray(kernel / kernel.sum(), np.float32)
+def wings(
+    planes: Planes,
+    found: dict[str, NDArray[np.float64]],
+    margin: NDArray[np.float64],
+    threshold: float,
+) -> NDArray[np.bool_]:
+    """Return which sources of a strip are only the wings of a brighter one."""
+    peak = found["top_row"].astype(int), found["top_column"].astype(int)
+    limit = threshold * np.sqrt(planes.variance[peak].astype(np.float64))
+    shape = (found[name] for name in ("x", "y", "a", "b", "angle", "filtered", "area"))
+    return wing_detections(*(np.ascontiguousarray(column) for column in (*shape, limit, margin)))
 
 
-def measure_band(
-    image: Image, band: Band, found: NDArray[np.void], segments: NDArray[np.int32]
+def measure(
+    image: Image, planes: Planes, found: dict[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.generic]]:
-    """Measure the sources whose peak lies in the core of a band.
+    """Measure shapes, positions and flags.
 
     Parameters
     ----------
     image
-        The image, for its flags.
-    band
-        The band in which they were found.
+        The image, for its flag bits.
+    planes
+        Its planes.
     found
-        Objects of `sep.extract`.
-    segments
-        Its segmentation map.
+        Sums over the isophotes, axes, and whether a source shares its island.
 
     Returns
     -------
     dict
         Columns of the catalogue, bare numbers, 0-based positions.
     """
-    flags = image.flags
-    planes = np.zeros(band.data.shape, np.uint16)
-    if flags is not None:
-        planes = flags[band.start : band.start + len(band.data)]
-    noise, bits, count = sum_isophotes(segments, band.variance, planes, len(found))
-    peak_row = found["ypeak"] + band.start
-    keep = (peak_row >= band.core_start) & (peak_row < band.core_stop)
-    keep &= np.isfinite(found["x"] + found["y"] + found["a"] + found["b"] + found["theta"])
-    keep &= found["b"] > 0
-    found = found[keep]
-    flux, flux_error = found["flux"], np.sqrt(noise[keep])
-    x, y = found["x"].astype(np.float64), found["y"].astype(np.float64)
-    theta = np.clip(found["theta"], -np.pi / 2, np.pi / 2)
-    windows = measure_windows(band.data, band.variance, x, y, np.sqrt(found["a"] * found["b"]))
-    kron, _ = sep.kron_radius(band.data, x, y, found["a"], found["b"], theta, KRON_REACH)
-    out_flags = np.where(found["flag"] & SEP_MERGED, BLENDED, 0)
-    out_flags |= np.where(found["flag"] & SEP_TRUNCATED, TRUNCATED, 0)
-    if flags is not None and "saturated" in image.flag_bits:
-        out_flags |= np.where(bits[keep] & int(image.bit("saturated")), SATURATED, 0)
+    a, b = found["a"], found["b"]
+    windows = measure_windows(*planes.all, found["x"], found["y"], np.sqrt(a * b))
+    bits = found["bits"].astype(np.int32)
+    flags = np.where(found["blended"], BLENDED, 0) | np.where(found["truncated"] > 0, TRUNCATED, 0)
+    if image.flags is not None and "saturated" in image.flag_bits:
+        flags |= np.where(bits & int(image.bit("saturated")), SATURATED, 0)
+    converged = windows[:, 5] > 0
     return {
         "x": windows[:, 0],
-        "y": windows[:, 1] + band.start,
-        "x_error": windows[:, 2],
-        "y_error": windows[:, 3],
-        "fwhm": windows[:, 4] * FWHM_OVER_SIGMA,
-        "converged": windows[:, 5] > 0,
-        "a": found["a"],
-        "b": found["b"],
-        "theta": np.degrees(theta),
-        "kron_radius": kron,
-        "flux_isophotal": flux,
-        "flux_isophotal_error": flux_error,
+        "y": windows[:, 1],
+        "x_error": np.where(converged, windows[:, 2], np.sqrt(found["x_noise"])),
+        "y_error": np.where(converged, windows[:, 3], np.sqrt(found["y_noise"])),
+        "fwhm": np.where(converged, windows[:, 4], np.sqrt(a * b)) * FWHM_OVER_SIGMA,
+        "converged": converged,
+        "a": a,
+        "b": b,
+        "theta": np.degrees(found["angle"]),
+        "flux_isophotal": found["flux"],
+        "flux_isophotal_error": np.sqrt(found["noise"]),
         "peak": found["peak"],
-        "area": found["npix"].astype(np.int32),
-        "flags": out_flags.astype(np.int32),
-        "flags_isophotal": bits[keep],
-        "flagged_pixels": count[keep],
+        "area": found["area"].astype(np.int32),
+        "flags": flags.astype(np.int32),
+        "flags_isophotal": bits,
+        "flagged_pixels": found["flagged"].astype(np.int32),
     }
 
 
@@ -204,13 +191,15 @@ def point_like(table: QTable) -> NDArray[np.bool_]:
     ----------
     table
         Columns ``fwhm``, ``flux_isophotal`` with error, ``flags``, ``flags_isophotal``,
-        ``converged``.
+        ``converged``; of catalogues as written, which lack some, ``flux_kron`` serves.
     """
     fwhm = np.asarray(getattr(table["fwhm"], "value", table["fwhm"]), float)
     good = (np.asarray(table["flags"]) & ~BLENDED) == 0
     good &= np.asarray(table["flags_isophotal"]) == 0
-    good &= np.asarray(table["converged"])
-    ratio = np.asarray(table["flux_isophotal"] / table["flux_isophotal_error"], float)
+    if "converged" in table.colnames:
+        good &= np.asarray(table["converged"])
+    name = "flux_isophotal" if "flux_isophotal" in table.colnames else "flux_kron"
+    ratio = np.asarray(table[name] / table[f"{name}_error"], float)
     for faintest in (100.0, 50.0, 20.0):
         bright = good & (ratio > faintest)
         if np.count_nonzero(bright) >= 20:

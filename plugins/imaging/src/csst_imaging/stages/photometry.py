@@ -93,7 +93,7 @@ def measure_fluxes(
     theta = np.radians(values(table, "theta", u.deg))
     radii = np.array(APERTURE_RADII_PIXEL)
 
-    def measure(run: slice) -> tuple[NDArray[np.float64], ...]:
+    def measure(run: slice) -> tuple[NDArray[np.generic], ...]:
         flux, error, complete = sum_circles(*planes.all, x[run], y[run], radii)
         kron = kron_fluxes(*planes.all, x[run], y[run], a[run], b[run], theta[run])
         return flux, error, complete, kron
