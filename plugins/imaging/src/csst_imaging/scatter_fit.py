@@ -37,7 +37,7 @@ def fit_with_scatter(
 ) -> ScatterFit:
     """Fit ``design @ coefficients`` to values by iterated weighted least squares.
 
-    Weights are those of Huber (1964, Ann. Math. Stat. 35, 73), with far outliers rejected. The
+    It starts from the least sum of absolute residuals. Weights are those of Huber (1964, Ann. Math. Stat. 35, 73), with far outliers rejected. The
     scatter is what makes the median of the squared residuals, in units of their variance, that
     of normal numbers; half of the values may be outliers.
 
@@ -54,26 +54,32 @@ def fit_with_scatter(
     """
     number, parameters = design.shape
     freedom = max(number - parameters, 1) / number
-    residual = target - design @ weighted_solution(design, target, 1.0 / variance)
-    scatter = max(least_scatter, 1.4826 * float(np.median(np.abs(residual))))
-    coefficients, keep = np.zeros(parameters), np.ones(number)
-    for step in range(ITERATIONS):
-        total = variance + scatter**2
-        weight = keep / total
-        previous = coefficients
-        coefficients = weighted_solution(design, target, weight)
-        residual = target - design @ coefficients
+    residual = target - design @ least_absolute_solution(design, target, np.sqrt(variance))
+    coefficients = np.full(parameters, np.inf)
+    for _ in range(ITERATIONS):
         scatter = max(least_scatter, fitted_scatter(residual**2 / freedom, variance))
         size = np.abs(residual) / np.sqrt(variance + scatter**2)
         keep = np.minimum(1.0, HUBER / np.maximum(size, 1e-9))
-        if step > 10:
-            keep[size > REJECTED] = 0.0
-        if step > 12 and np.allclose(coefficients, previous, rtol=0.0, atol=1e-7):
+        keep[size > REJECTED] = 0.0
+        previous = coefficients
+        coefficients = weighted_solution(design, target, keep / (variance + scatter**2))
+        residual = target - design @ coefficients
+        if np.allclose(coefficients, previous, rtol=0.0, atol=1e-7):
             break
     weight = keep / (variance + scatter**2)
     normal = design.T @ (design * weight[:, None])
     covariance = np.asarray(np.linalg.pinv(normal), np.float64)
     return ScatterFit(coefficients, covariance, scatter, keep > 0.0, weight)
+
+
+def least_absolute_solution(design: Floats, target: Floats, error: Floats) -> Floats:
+    """Return the coefficients of the least sum of absolute residuals in units of the errors."""
+    weight = 1.0 / error**2
+    for _ in range(ITERATIONS):
+        coefficients = weighted_solution(design, target, weight)
+        size = np.abs(target - design @ coefficients) / error
+        weight = 1.0 / (error**2 * np.maximum(size, 1e-3 * max(float(size.max()), 1e-9)))
+    return coefficients
 
 
 def weighted_solution(design: Floats, target: Floats, weight: Floats) -> Floats:
