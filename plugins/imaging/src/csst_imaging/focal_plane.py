@@ -19,7 +19,7 @@ COMMON_ORDER = {False: 5, True: 1}
 COMMON_SIGMA_PIXEL = (1e4, 1e4, 100.0, 300.0, 30.0, 30.0)
 """What is known of it beforehand, by degree, at the edge of the field."""
 
-OWN_SIGMA_PIXEL = {False: (10.0, 3.0, 0.5, 0.3, 0.1, 0.1), True: (2.0, 1.0, 0.1, 0.05, 0.02, 0.02)}
+OWN_SIGMA_PIXEL = {False: (10.0, 3.0, 0.5, 0.3, 0.1, 0.1), True: (1.0, 0.3, 0.02, 0.01, 0.01, 0.01)}
 """How far a detector deviates from the common polynomial, by degree, at its edge: placement as
 proposed for the survey camera (3 pixel, 60 arcsec); change since the reference was made."""
 
