@@ -37,9 +37,9 @@ def fit_with_scatter(
 ) -> ScatterFit:
     """Fit ``design @ coefficients`` to values by iterated weighted least squares.
 
-    It starts from the least sum of absolute residuals. Weights are those of Huber (1964, Ann. Math. Stat. 35, 73), with far outliers rejected. The
-    scatter is what makes the median of the squared residuals, in units of their variance, that
-    of normal numbers; half of the values may be outliers.
+    It starts from the least sum of absolute residuals. Weights are those of Huber (1964, Ann.
+    Math. Stat. 35, 73), with far outliers rejected. The scatter is what makes the median of the
+    squared residuals, in units of their variance, that of normal numbers.
 
     Parameters
     ----------
