@@ -26,6 +26,7 @@ from csstcore.api import (
     UnprocessableData,
     caveat,
     metric,
+    replace,
 )
 
 GAIA = "GAIA_DR3"
@@ -112,7 +113,7 @@ def calibrate_flux(
     report_zero_point(zero_point, known, passbands, catalog)
     report_stars(catalog.table, pairs)
     report_depth(image, catalog.table, pairs, zero_point)
-    return Table(table, meta=catalog.meta)
+    return replace(catalog, table=table)
 
 
 def terms_of(catalog: Table, colour_terms: Table | None) -> ColourTerms | None:
