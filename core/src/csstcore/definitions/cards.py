@@ -96,7 +96,7 @@ def _keyword_value(
     if model.value is not None:
         value: Any = model.value
     elif model.source:
-        value = look_up(model.source, writing.sources, writing.meta, model.type)
+        value = look_up(model.source, writing.sources, writing.meta, model.type, writing.product)
         value = own if value is None else value
     else:
         value = own

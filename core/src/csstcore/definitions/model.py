@@ -80,9 +80,13 @@ KeywordName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-{}:]+$")]
 
 ORIGINS = (
     *("header", "meta", "status", "time", "reference", "metric", "check", "record"),
-    *("version", "field", "key"),
+    *("version", "field", "key", "product"),
 )
 """Kinds of `from`; each is followed by a dot and a name."""
+
+
+PRODUCT_FIELD = re.compile(r"([a-z]\w*)(?:\[(\d+)\]|\.shape\[(\d+)\])?")
+"""What follows ``product.``: a field, a part of one, or the length of an axis of one."""
 
 
 def _origin(text: str) -> str:
@@ -94,6 +98,8 @@ def _origin(text: str) -> str:
         )
     if kind == "meta" and name not in META_FIELDS:
         raise ValueError(f"{name!r} is not a field of Meta{nearest(name, META_FIELDS)}")
+    if kind == "product" and not PRODUCT_FIELD.fullmatch(name):
+        raise ValueError(f"{name!r} is not FIELD, FIELD[2] or FIELD.shape[2]")
     return text
 
 
@@ -216,7 +222,8 @@ class ColumnModel(Strict):
 
     `from` names the product's column; ``column[2]`` takes a part of one with two axes,
     ``meta.FIELD`` repeats a core field, ``row.number`` counts from 1. These three are only
-    for writing: such columns are read under their own name.
+    for writing: such columns are read under their own name. With `plane` it is no column of
+    the product's table but a plane of its own.
     """
 
     name: str
@@ -228,6 +235,8 @@ class ColumnModel(Strict):
     synonyms: tuple[str, ...] = ()
     required: bool = False
     repeat: int | None = Field(None, gt=0)
+    plane: str | None = None
+    quantity: bool = False
     proposed: bool = False
 
     @property
@@ -248,6 +257,14 @@ class ColumnModel(Strict):
     def _repeat_is_named(self) -> ColumnModel:
         if (self.repeat is not None) != ("{n}" in self.name):
             raise ValueError("`repeat` and `{n}` in the name belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _plane_is_whole(self) -> ColumnModel:
+        if self.plane is not None and (self.source or self.repeat or self.fill is not None):
+            raise ValueError("`plane` goes without `from`, `repeat` and `fill`")
+        if self.quantity and self.plane is None:
+            raise ValueError("`quantity` is for columns with `plane`")
         return self
 
 
@@ -272,6 +289,7 @@ class HduModel(Strict):
     split: Literal["axis", "units"] | None = None
     form: Form = "variance"
     zero_where_flagged: bool = False
+    single_row: bool = False
     keywords: dict[KeywordName, KeywordModel] = {}
     sections: dict[str, str] = {}
     column: tuple[ColumnModel, ...] = ()
@@ -299,12 +317,37 @@ class HduModel(Strict):
     def layers(self) -> tuple[HduModel, ...]:
         """The unit as declared for each of its planes alone."""
         if not self.planes:
-            return (self,) if self.plane is not None else ()
+            return ((self,) if self.plane is not None else ()) + self.column_layers
         types = {name: self.dtype if name != "flags" else "uint16" for name in self.planes}
         return tuple(
             self.model_copy(update={"plane": name, "planes": (), "dtype": types[name]})
             for name in self.planes
         )
+
+    @property
+    def column_layers(self) -> tuple[HduModel, ...]:
+        """The planes that are columns of this table, each as a unit of its own."""
+        return tuple(
+            HduModel(
+                name=self.name,
+                plane=column.plane,
+                dtype=column.dtype,
+                unit=column.unit,
+                quantity=column.quantity,
+                form=self.form,
+            )
+            for column in self.column
+            if column.plane is not None
+        )
+
+    @model_validator(mode="after")
+    def _single_row_is_of_planes(self) -> HduModel:
+        if self.single_row and (self.plane is not None or not self.column_layers):
+            raise ValueError("`single_row` is for a table without `plane` whose columns have one")
+        names = [layer.plane for layer in self.column_layers]
+        if len(set(names)) != len(names) or self.plane in names:
+            raise ValueError(f"one plane is given twice: {', '.join(map(str, names))}")
+        return self
 
     @model_validator(mode="after")
     def _planes_are_of_one_image(self) -> HduModel:

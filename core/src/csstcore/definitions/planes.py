@@ -71,7 +71,7 @@ def read_plane(image: fits.ImageHDU, unit: Hdu, hdu: HduModel) -> NDArray[Any]:
     WrongPlane
         If the type does not fit, or flags do not fit into 16 bits.
     """
-    return _as_declared(native_pixels(image), hdu, memory_type(unit, hdu))
+    return as_declared(native_pixels(image), hdu, memory_type(unit, hdu))
 
 
 def read_layers(image: fits.ImageHDU, hdu: HduModel) -> dict[str, NDArray[Any]]:
@@ -84,11 +84,12 @@ def read_layers(image: fits.ImageHDU, hdu: HduModel) -> dict[str, NDArray[Any]]:
             if not np.array_equal(whole, values):
                 raise WrongPlane(f"{layer.plane} holds values that are not whole numbers")
             values = whole
-        planes[str(layer.plane)] = _as_declared(values, layer, expected).copy()
+        planes[str(layer.plane)] = as_declared(values, layer, expected).copy()
     return planes
 
 
-def _as_declared(values: NDArray[Any], hdu: HduModel, expected: np.dtype[Any]) -> NDArray[Any]:
+def as_declared(values: NDArray[Any], hdu: HduModel, expected: np.dtype[Any]) -> NDArray[Any]:
+    """Return values of a file as the plane they are in memory; see `read_plane`."""
     if expected == np.uint16 and values.dtype == np.int16:
         values = values.view(np.uint16)
     elif expected == np.uint16 and values.size and (values.min() < 0 or values.max() > 0xFFFF):

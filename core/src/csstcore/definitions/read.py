@@ -12,6 +12,7 @@ import astropy.units as u
 from astropy.io import fits
 
 from csstcore.definitions.contents import content_problems, keyword_problems
+from csstcore.definitions.fields import read_fields
 from csstcore.definitions.fitsfile import Hdu, one_line, open_units, scan
 from csstcore.definitions.header import (
     Header,
@@ -24,7 +25,7 @@ from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel, HduModel
 from csstcore.definitions.planes import WrongPlane, read_layers, read_plane
 from csstcore.definitions.products import build, product_type
-from csstcore.definitions.tables import read_table
+from csstcore.definitions.tables import read_table_planes
 from csstcore.definitions.units import parse_unit
 from csstcore.definitions.wcs import read_wcs
 from csstcore.errors import FileError
@@ -78,7 +79,7 @@ def read_products(definition: DefinitionModel, path: Path) -> ReadFile:
         return _read_by_reader(definition, path, header, kind)
     units = scan(path)
     _refuse(path, content_problems(definition, units, header))
-    planes: dict[str, Any] = {}
+    planes: dict[str, Any] = read_fields(definition, header)
     frames: list[dict[str, Any]] = []
     with open_units(path) as opened:
         for index, hdu in match_units(definition, units).items():
@@ -148,10 +149,10 @@ def _unit_planes(path: Path, opened: fits.HDUList, unit: Hdu, hdu: HduModel) -> 
             planes["wcs"] = read_wcs(unit.values)
         if not hdu.layers:
             return planes
-        if hdu.is_table and hdu.plane is not None:
-            planes[hdu.plane], problems = read_table(opened[unit.index], hdu)
+        if hdu.is_table:
+            found, problems = read_table_planes(opened[unit.index], hdu)
             _refuse(path, [f"HDU {hdu.name}: {problem}" for problem in problems])
-            return planes
+            return planes | found
         if hdu.plane is None:
             arrays = read_layers(opened[unit.index], hdu)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from csstcore.definitions.checks import CheckResult
+from csstcore.definitions.fields import product_field
 from csstcore.definitions.header import Header
 from csstcore.products.meta import Meta
 
@@ -34,7 +35,9 @@ class Sources:
     """Distribution to version."""
 
 
-def look_up(origins: tuple[str, ...], sources: Sources, meta: Meta, kind: str) -> Any:
+def look_up(
+    origins: tuple[str, ...], sources: Sources, meta: Meta, kind: str, product: Any = None
+) -> Any:
     """Return the value of the first origin that has one, or None.
 
     Parameters
@@ -47,9 +50,14 @@ def look_up(origins: tuple[str, ...], sources: Sources, meta: Meta, kind: str) -
         Of the product.
     kind
         Type of the keyword that wants the value: ``int``, ``float``, ``str`` or ``bool``.
+    product
+        What is written, for ``product.FIELD``.
     """
     for origin in origins:
-        value = _look_up(origin, sources, meta, kind)
+        if origin.startswith("product."):
+            value = product_field(product, origin.removeprefix("product."))
+        else:
+            value = _look_up(origin, sources, meta, kind)
         if value is not None:
             return value
     return None

@@ -8,17 +8,66 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.units import Quantity
 from numpy.typing import NDArray
 
 from csstcore.definitions.model import ColumnModel, HduModel
+from csstcore.definitions.planes import PLANE_TYPES, as_declared
 from csstcore.definitions.units import parse_unit
 
 
-def read_table(unit: fits.BinTableHDU, hdu: HduModel) -> tuple[QTable, list[str]]:
-    """Read the table of a unit; arrays and problems as those of `declared_table`."""
+def read_table_planes(unit: fits.BinTableHDU, hdu: HduModel) -> tuple[dict[str, Any], list[str]]:
+    """Read the planes of a product that a table unit holds.
+
+    Parameters
+    ----------
+    unit
+        The unit as astropy opened it.
+    hdu
+        The declaration.
+
+    Returns
+    -------
+    planes
+        Its table, and the columns that are planes by themselves; ``unit`` if one has one.
+    problems
+        What is wrong with its columns.
+    """
     columns = {name: _native(unit.data[name]) for name in unit.columns.names}
     units = {column.name: column.unit for column in unit.columns}
-    return declared_table(columns, units, hdu)
+    planes: dict[str, Any] = {}
+    problems: list[str] = []
+    if hdu.single_row and len(unit.data) != 1:
+        return {}, [f"found {len(unit.data)} rows, expected 1"]
+    own = [model for model in hdu.column if model.plane is not None]
+    for model, layer in zip(own, hdu.column_layers, strict=True):
+        names, missing = _spelling(model, columns)
+        if missing:
+            problems += [f"column {missing[0]}: missing"] * model.required
+            continue
+        try:
+            values = _column(model, columns.pop(names[0]), units[names[0]])
+            planes |= _plane(values[0] if hdu.single_row else values, layer, units[names[0]])
+        except ValueError as wrong:
+            problems.append(f"column {names[0]}: {wrong}")
+    if hdu.plane is not None:
+        rest = tuple(model for model in hdu.column if model.plane is None)
+        declared = hdu.model_copy(update={"column": rest})
+        planes[hdu.plane], more = declared_table(columns, units, declared)
+        problems += more
+    return planes, problems
+
+
+def _plane(values: NDArray[Any], layer: HduModel, found: str | None) -> dict[str, Any]:
+    """Return a column as a plane, with the unit of the product if it is the main one."""
+    name = str(layer.plane)
+    expected = np.dtype(PLANE_TYPES.get(name, layer.dtype or values.dtype))
+    plane = as_declared(values, layer, expected)
+    unit = parse_unit(layer.unit or found or "")
+    if layer.quantity:
+        return {name: Quantity(plane, unit, copy=False, dtype=plane.dtype)}
+    main = name not in ("variance", "flags", "mask") and bool(layer.unit or found)
+    return {name: plane, "unit": unit} if main else {name: plane}
 
 
 def declared_table(

@@ -11,7 +11,7 @@ from csstcore.definitions.header import Header, call_reader, match_units, read_h
 from csstcore.definitions.meta import read_meta
 from csstcore.definitions.model import DefinitionModel
 from csstcore.definitions.recognise import why_not, wrong_identity
-from csstcore.definitions.tables import read_table
+from csstcore.definitions.tables import read_table_planes
 from csstcore.definitions.wcs import read_wcs
 from csstcore.errors import FileError
 
@@ -71,7 +71,7 @@ def _fits_problems(definition: DefinitionModel, path: Path, header: Header) -> l
                 if hdu is not None and hdu.wcs:
                     read_wcs(unit.values)
                 if hdu is not None and hdu.is_table and unit.is_table:
-                    problems += [f"{name}: {text}" for text in read_table(content, hdu)[1]]
+                    problems += [f"{name}: {text}" for text in read_table_planes(content, hdu)[1]]
             except Exception as cause:  # astropy raises nearly anything on damaged bytes
                 problems.append(f"{name}: {one_line(cause)}")
     return problems

@@ -60,8 +60,7 @@ def write_product(
     if not products:
         raise FileError(f"{definition.full_name}: there is no product to write")
     each = [sources] * len(products) if isinstance(sources, Sources) else list(sources)
-    meta = getattr(products[0], "meta", None)
-    name = format_name(definition, _name_fields(definition, each[0], meta or Meta()))
+    name = format_name(definition, _name_fields(definition, each[0], products[0]))
     date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     record = {**each[0].record, "file_name": name}
     own = [replace(one, record=record) for one in each]
@@ -106,13 +105,14 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             part.unlink()
 
 
-def _name_fields(definition: DefinitionModel, sources: Sources, meta: Meta) -> dict[str, Any]:
+def _name_fields(definition: DefinitionModel, sources: Sources, product: Any) -> dict[str, Any]:
     if definition.file is None:
         return {}
+    meta = getattr(product, "meta", None) or Meta()
     return {
         name: field.value
         if field.value is not None
-        else look_up(field.source, sources, meta, "str")
+        else look_up(field.source, sources, meta, "str", product)
         for name, field in definition.file.fields.items()
     }
 
@@ -124,7 +124,8 @@ def _units(writing: Writing, products: list[Any], own: list[Sources]) -> fits.HD
         declared.insert(0, HduModel(name="PRIMARY"))
     units = fits.HDUList()
     for hdu in declared:
-        wanted = [(layer.plane, item) for layer in hdu.layers for item in products]
+        spare = {column.plane for column in hdu.column if not column.required}
+        wanted = [(x.plane, item) for x in hdu.layers for item in products if x.plane not in spare]
         absent = [name for name, item in wanted if getattr(item, str(name), None) is None]
         if absent:
             if hdu.required:
@@ -139,8 +140,9 @@ def _units(writing: Writing, products: list[Any], own: list[Sources]) -> fits.HD
                     frame = replace(writing, product=item, sources=sources)
                     units.append(_frame(frame, hdu, len(units) - declared.index(hdu) + 1))
                 continue
-            if hdu.is_table and planes:
-                unit = table_unit(hdu, planes[0], writing.meta)
+            if hdu.is_table and hdu.layers:
+                columns = _columns(writing.definition, hdu, products[0])
+                unit = table_unit(hdu, planes[0] if planes else None, writing.meta, columns)
             else:
                 data = None
                 if hdu.planes:
@@ -162,6 +164,18 @@ def _frame(writing: Writing, hdu: HduModel, number: int) -> fits.ImageHDU:
     unit = fits.ImageHDU(data, name=hdu.name, ver=number)
     add_cards(unit.header, writing, hdu)
     return unit
+
+
+def _columns(definition: DefinitionModel, hdu: HduModel, product: Any) -> dict[str, NDArray[Any]]:
+    """Return the planes of a product that are columns of a table, with an axis of rows."""
+    columns = {
+        str(layer.plane): _image_data(
+            definition, layer, [product], [getattr(product, str(layer.plane))]
+        )
+        for layer in hdu.column_layers
+        if getattr(product, str(layer.plane), None) is not None
+    }
+    return {name: plane[None] if hdu.single_row else plane for name, plane in columns.items()}
 
 
 def _layers(definition: DefinitionModel, hdu: HduModel, product: Any) -> NDArray[Any]:

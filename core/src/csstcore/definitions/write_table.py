@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,9 @@ from csstcore.products.meta import Meta, plain_value
 _PART: Final = re.compile(r"(\w+)\[(\d+)\]")
 
 
-def table_unit(hdu: HduModel, table: QTable, meta: Meta) -> fits.BinTableHDU:
+def table_unit(
+    hdu: HduModel, table: QTable | None, meta: Meta, planes: Mapping[str, NDArray[Any]]
+) -> fits.BinTableHDU:
     """Return a table as a unit.
 
     Declared columns are written in the declared order; the table's other columns are left
@@ -29,19 +32,32 @@ def table_unit(hdu: HduModel, table: QTable, meta: Meta) -> fits.BinTableHDU:
     hdu
         The declared unit.
     table
-        The rows.
+        The rows; None if the unit holds planes only.
     meta
         Of the product.
+    planes
+        Columns that are planes by themselves, as the file has them.
 
     Raises
     ------
     ValueError
-        If a required column is absent and has no fill, or a column is of another kind.
+        If planes and rows differ in number, a required column is absent and has no fill, or
+        a column is of another kind.
     """
     columns: dict[str, NDArray[Any]] = {}
     models: list[ColumnModel] = []
+    if table is None:
+        table = QTable()
+    rows = {len(table)} if table.colnames else set()
+    rows |= {len(plane) for plane in planes.values()}
+    if len(rows) > 1:
+        raise ValueError(f"the columns have different numbers of rows: {sorted(rows)}")
+    number = max(rows, default=0)
     for model in hdu.column or [_undeclared(table, name) for name in table.colnames]:
-        values = _values(model, table, meta)
+        if model.plane is not None:
+            values = planes.get(model.plane)
+        else:
+            values = _values(model, table, meta, number)
         if values is not None:
             parts = [values] if model.repeat is None else list(values.T)
             columns.update(zip(model.names, parts, strict=True))
@@ -66,7 +82,7 @@ def _undeclared(table: QTable, name: str) -> ColumnModel:
     )
 
 
-def _origin(model: ColumnModel, table: QTable, meta: Meta) -> Any:
+def _origin(model: ColumnModel, table: QTable, meta: Meta, number: int) -> Any:
     """Return what a column is made of, or None."""
     source = model.source or model.product_name
     part = _PART.fullmatch(source)
@@ -74,16 +90,16 @@ def _origin(model: ColumnModel, table: QTable, meta: Meta) -> Any:
         return table[part[1]][:, int(part[2])]
     if source.startswith("meta."):
         value = plain_value(meta, source.removeprefix("meta."))
-        return None if value is None else np.full(len(table), value)
+        return None if value is None else np.full(number, value)
     if source == "row.number":
-        return np.arange(1, len(table) + 1)
+        return np.arange(1, number + 1)
     return table[source] if source in table.colnames else None
 
 
-def _values(model: ColumnModel, table: QTable, meta: Meta) -> NDArray[Any] | None:
+def _values(model: ColumnModel, table: QTable, meta: Meta, number: int) -> NDArray[Any] | None:
     """Return the values of a column in the file's type and unit; None to leave it out."""
     dtype = np.dtype(model.dtype)
-    column = _origin(model, table, meta)
+    column = _origin(model, table, meta, number)
     if column is None:
         if not model.required:
             return None
@@ -92,7 +108,7 @@ def _values(model: ColumnModel, table: QTable, meta: Meta) -> NDArray[Any] | Non
                 f"column {model.name}: the table has no {model.source or model.product_name!r}, "
                 "and the definition gives no fill"
             )
-        shape = (len(table),) if model.repeat is None else (len(table), model.repeat)
+        shape = (number,) if model.repeat is None else (number, model.repeat)
         return np.full(shape, model.fill, _text_type(dtype, str(model.fill)))
     mask = getattr(column, "mask", None)
     if isinstance(column, Quantity) and model.unit is not None:
@@ -110,7 +126,7 @@ def _values(model: ColumnModel, table: QTable, meta: Meta) -> NDArray[Any] | Non
     if model.repeat is not None and values.shape[1:] != (model.repeat,):
         raise ValueError(
             f"column {model.name}: {model.product_name!r} has shape {values.shape}, expected "
-            f"({len(table)}, {model.repeat})"
+            f"({number}, {model.repeat})"
         )
     return _filled(model, values, mask)
 

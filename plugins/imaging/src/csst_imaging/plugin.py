@@ -107,6 +107,11 @@ def csst_definitions() -> list[Definition]:
             "definitions/colour_terms.toml",
             "Relation of a filter to Gaia's photometry",
         ),
+        Definition(
+            "psfex",
+            "definitions/psfex.toml",
+            "Point-spread function in a file of PSFEx",
+        ),
     ]
 
 

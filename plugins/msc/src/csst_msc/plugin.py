@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from csstcore.plugin import Check, Definition, ReferenceRules, ReferenceType, hookimpl
+from csstcore.plugin import Check, Definition, Layout, ReferenceRules, ReferenceType, hookimpl
 
 
 @hookimpl
@@ -19,6 +19,11 @@ def csst_definitions() -> list[Definition]:
         Definition("l1_weight", "definitions/l1_weight.toml", "Weights of a calibrated image"),
         Definition("l1_flags", "definitions/l1_flags.toml", "Flags of a calibrated image"),
         Definition("l1_catalog", "definitions/l1_catalog.toml", "Sources of a calibrated image"),
+        Definition(
+            "l1_psf",
+            "definitions/l1_psf.toml",
+            "Point-spread function of a calibrated image, as PSFEx writes it",
+        ),
         Definition(
             "l1_models",
             "definitions/l1_models.toml",
@@ -77,4 +82,12 @@ def csst_checks() -> list[Check]:
             "csst_msc.checks:raw_level",
             "Median of a sample of the raw frame, in adu",
         ),
+    ]
+
+
+@hookimpl
+def csst_figures() -> list[Layout]:
+    """Return the focal plane, in which reports show the detectors."""
+    return [
+        Layout("focal_plane", "layouts/focal_plane.toml", "The 30 detectors in the focal plane")
     ]

@@ -1,0 +1,65 @@
+"""Fields of a product that are keywords in its file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from csstcore.definitions.header import Header
+from csstcore.definitions.model import PRODUCT_FIELD, DefinitionModel
+
+
+def product_field(product: Any, text: str) -> Any:
+    """Return what ``FIELD``, ``FIELD[2]`` or ``FIELD.shape[2]`` is of a product; None if nothing.
+
+    Parameters
+    ----------
+    product
+        Any product.
+    text
+        What follows ``product.`` in a definition's ``from``.
+    """
+    match = PRODUCT_FIELD.fullmatch(text)
+    value = None if match is None else getattr(product, match[1], None)
+    if match is None or value is None:
+        return None
+    try:
+        if match[3] is not None:
+            return value.shape[int(match[3])]
+        return value if match[2] is None else value[int(match[2])]
+    except (IndexError, TypeError, AttributeError):
+        return None
+
+
+def read_fields(definition: DefinitionModel, header: Header) -> dict[str, Any]:
+    """Return the fields of the product that the keywords of a file give.
+
+    The parts ``FIELD[0]``, ``FIELD[1]`` .. become a tuple. Lengths of axes give nothing, nor
+    does a keyword that is absent or has its fill value.
+
+    Parameters
+    ----------
+    definition
+        What the file is.
+    header
+        Its header.
+    """
+    fields: dict[str, Any] = {}
+    parts: dict[str, dict[int, Any]] = {}
+    for hdu in definition.hdu:
+        for keyword, model in hdu.cards.items():
+            value = header.get(keyword)
+            if value is None or value == model.fill_value:
+                continue
+            for origin in model.source:
+                kind, _, text = origin.partition(".")
+                match = PRODUCT_FIELD.fullmatch(text)
+                if kind != "product" or match is None or match[3] is not None:
+                    continue
+                if match[2] is None:
+                    fields.setdefault(match[1], value)
+                else:
+                    parts.setdefault(match[1], {})[int(match[2])] = value
+    for name, found in parts.items():
+        if sorted(found) == list(range(len(found))):
+            fields.setdefault(name, tuple(found[index] for index in sorted(found)))
+    return fields
