@@ -115,6 +115,29 @@ class Figure:
     """First line of the function's docstring, without the full stop."""
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where the values of a key stand in a picture, e.g. detectors in a focal plane.
+
+    The report of a run over files of this plugin shows its jobs there.
+    """
+
+    name: str
+    """Name inside the plugin's namespace."""
+    path: str
+    """Path of the TOML file, relative to the folder of ``plugin.py``."""
+    summary: str
+    """Equal to ``[layout] summary``."""
+
+
 Declaration: TypeAlias = (
-    Stage | Pipeline | Definition | Reader | ReferenceType | ReferenceRules | Check | Figure
+    Stage
+    | Pipeline
+    | Definition
+    | Reader
+    | ReferenceType
+    | ReferenceRules
+    | Check
+    | Figure
+    | Layout
 )

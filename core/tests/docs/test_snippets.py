@@ -27,6 +27,7 @@ from csstcore.plugin import Stage
 from csstcore.plugins.collect import collect
 from csstcore.plugins.discovery import discover
 from csstcore.plugins.registry import Registry
+from csstcore.report.layout import load_layout
 from csstcore.testing.distributions import FakeDistributions
 from csstcore.testing.references import FakeReferences
 from csstcore.testing.registries import IsolatedRegistry
@@ -78,6 +79,13 @@ def test_a_part_of_a_definition_loads(block: Block, tmp_path: Path) -> None:
     head = '[definition]\nname = "shown"\nsummary = "Shown"\nproduct = "Image"\n'
     path.write_text(head + block.text)
     load_definition(path)
+
+
+@pytest.mark.parametrize("block", blocks(check="layout"), ids=str)
+def test_a_layout_loads(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "shown.toml"
+    path.write_text(block.text)
+    assert load_layout(path).place
 
 
 def executed(text: str) -> ModuleType:

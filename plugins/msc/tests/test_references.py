@@ -61,3 +61,14 @@ def test_the_rules_name_files_that_are_there() -> None:
         content = tomllib.loads((FOLDER / f"{rules}.toml").read_text())
         for rule in content["rule"]:
             assert (FOLDER / rule["file"]).is_file()
+
+
+def test_reports_show_the_detectors_where_they_are(table) -> None:
+    path = Path(csst_msc.plugin.__file__).parent / "layouts" / "focal_plane.toml"
+    places = tomllib.loads(path.read_text())["place"]
+    assert [place["value"] for place in places] == list(range(1, 31))
+    for place, detector in zip(places, table.detectors, strict=True):
+        assert place["note"] == detector.filter
+        assert (place["width"], place["height"]) == (table.columns, table.rows)
+        centre = (table.columns / 2 - place["x"], table.rows / 2 - place["y"])
+        assert centre == pytest.approx(detector.crpix)

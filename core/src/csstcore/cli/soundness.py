@@ -12,6 +12,7 @@ from csstcore.plugin import (
     Check,
     Definition,
     Figure,
+    Layout,
     Pipeline,
     Reader,
     ReferenceRules,
@@ -21,10 +22,11 @@ from csstcore.plugin import (
 from csstcore.plugins.importing import load
 from csstcore.plugins.registry import Declared, Registry
 from csstcore.references.rules import read_rules
+from csstcore.report.layout import load_layout
 
 KINDS: Final = (
     *(Stage, Pipeline, Definition, Reader),
-    *(ReferenceType, ReferenceRules, Check, Figure),
+    *(ReferenceType, ReferenceRules, Check, Figure, Layout),
 )
 
 
@@ -59,5 +61,7 @@ def _examine(declared: Declared[Any], definitions: Definitions) -> None:
         case ReferenceType():
             if declaration.product is not None:
                 load(declaration.product)
+        case Layout():
+            load_layout(declared.path)
         case _:
             load(declaration.target)

@@ -17,6 +17,7 @@ from csstcore.plugin import (
     Declaration,
     Definition,
     Figure,
+    Layout,
     Pipeline,
     Reader,
     ReferenceRules,
@@ -59,15 +60,15 @@ class HookSpecs(Protocol):
         """Return the checks: functions from a product to a number that definitions limit."""
 
     @hookspec
-    def csst_figures(self) -> list[Figure]:
-        """Return the figures: functions from a product to a matplotlib figure for the report."""
+    def csst_figures(self) -> list[Figure | Layout]:
+        """Return the figures of products, and the layouts in which a report shows its jobs."""
 
 
 HOOKS: Final[Mapping[str, tuple[type[Declaration], ...]]] = MappingProxyType(
     {
         "csst_checks": (Check,),
         "csst_definitions": (Definition,),
-        "csst_figures": (Figure,),
+        "csst_figures": (Figure, Layout),
         "csst_pipelines": (Pipeline,),
         "csst_readers": (Reader,),
         "csst_references": (ReferenceType, ReferenceRules),

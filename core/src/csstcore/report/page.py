@@ -11,6 +11,8 @@ from csstcore import __version__
 from csstcore.definitions.write import write_whole
 from csstcore.errors import FileError
 from csstcore.report import summary, text
+from csstcore.report.layout import LayoutModel
+from csstcore.report.maps import Picture, draw_layout
 from csstcore.report.summary import Job, Record, Series
 from csstcore.report.trends import plot_trends
 
@@ -85,6 +87,7 @@ def _render(run_folder: Path, jobs: Sequence[Job], damaged: Sequence[str]) -> st
         reasons=summary.reasons(jobs),
         checks_out=summary.checks_out(jobs),
         stages=summary.stage_summaries(jobs),
+        layouts=_layouts(run, jobs, series),
         trends=_trends(series, len(jobs)),
         more_trends=max(0, len(series) - TRENDS),
         versions=summary.shared(jobs, "versions"),
@@ -121,6 +124,15 @@ def _settings(run: Record) -> Mapping[str, str]:
         "shard": run.get("shard"),
     }
     return {name: str(value) for name, value in asked.items() if value not in (None, "")}
+
+
+def _layouts(run: Record, jobs: Sequence[Job], series: Sequence[Series]) -> list[Picture]:
+    """Return the pictures of the layouts in which a run of several jobs has places."""
+    if len(jobs) < 2:
+        return []
+    models = [LayoutModel.model_validate(layout) for layout in run.get("layouts", ())]
+    drawn = [draw_layout(model, jobs, series) for model in models]
+    return [layout for layout in drawn if layout is not None]
 
 
 def _trends(series: Sequence[Series], jobs: int) -> list[tuple[Series, str]]:

@@ -15,7 +15,7 @@ Record = Mapping[str, Any]
 FORMAT: Final = 1
 """Version of the records that reports are made from."""
 STATUSES: Final = ("done", "done with caveats", "skipped", "blocked", "failed")
-_FIRST: Final = ("failed", "blocked", "skipped", "done with caveats", "done")
+WORST_FIRST: Final = ("failed", "blocked", "skipped", "done with caveats", "done")
 
 
 @dataclass(slots=True)
@@ -87,6 +87,11 @@ class Series:
     minimum: float | None = None
     maximum: float | None = None
 
+    @property
+    def short_name(self) -> str:
+        """Name of the check or metric alone."""
+        return self.name.rpartition(": ")[2]
+
 
 def read_records(run_folder: Path) -> tuple[list[Record], list[str]]:
     """Read the records of a run, and say which files are none.
@@ -134,7 +139,9 @@ def number_jobs(records: Iterable[Record], detailed: int, pictured: int) -> list
         Job(number, record, sum(not check["ok"] for check in record["checks"]))
         for number, record in enumerate(sorted(records, key=lambda record: record["job"]), 1)
     ]
-    worst = sorted(jobs, key=lambda job: (_FIRST.index(job.record["status"]), not job.checks_out))
+    worst = sorted(
+        jobs, key=lambda job: (WORST_FIRST.index(job.record["status"]), not job.checks_out)
+    )
     for rank, job in enumerate(worst):
         job.detailed = rank < detailed
         job.pictured = rank < pictured

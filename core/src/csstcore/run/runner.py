@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from csstcore.errors import ConfigurationError, CsstError, FileError
+from csstcore.plugin import Layout
 from csstcore.plugins.registry import Registry
 from csstcore.references.library import is_remote
 from csstcore.report import write_report
+from csstcore.report.layout import load_layout
 from csstcore.run.call import now
 from csstcore.run.environment import Environment, Setup
 from csstcore.run.execute import remove_leftovers
@@ -187,6 +189,7 @@ class _Run:
         self.to_run = {job.id: job for job in to_run}
         self.started = now()
         self.folder = self.env.setup.run_folder
+        self.layouts = _layouts(self.env)
         self.summary = Summary(
             self.env.setup.run,
             self.env.plan.name,
@@ -305,10 +308,28 @@ class _Run:
             },
             "counts": self.summary.counts,
             "unused": {str(path): why for path, why in self.summary.unused.items()},
+            "layouts": self.layouts,
         }
         write_atomically(
             self.folder / "run.json", json.dumps(content, indent=1, default=str).encode()
         )
+
+
+def _layouts(env: Environment) -> list[dict[str, Any]]:
+    """Return the layouts in which the report shows jobs: of the plugins that know the inputs.
+
+    Raises
+    ------
+    CsstError
+        If one is not as declared.
+    """
+    known = {name.partition(".")[0] for item in env.plan.inputs for name in item.definitions}
+    found = [
+        load_layout(declared.path)
+        for name, declared in env.registry.declared(Layout).items()
+        if name.partition(".")[0] in known
+    ]
+    return [model.model_dump() for model in found if model.layout.key in env.plan.group_by]
 
 
 def _report(folder: Path) -> Path | None:
