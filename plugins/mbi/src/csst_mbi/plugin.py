@@ -15,6 +15,11 @@ def csst_pipelines() -> list[Pipeline]:
             "Calibrate an imaging exposure of one detector and catalogue its sources",
         ),
         Pipeline(
+            "galaxy_models",
+            "pipelines/galaxy_models.toml",
+            "Fit bulges, disks and Sersic profiles to the galaxies of a Level 1 image",
+        ),
+        Pipeline(
             "position",
             "pipelines/position.toml",
             "Refine the positions of one exposure with all its detectors together",

@@ -37,7 +37,7 @@ from csst_imaging.psf.cutouts import cut, unusable_bits
 from csst_imaging.psf.noise import SkyVariance, photon_variance, sky_variance
 from csstcore.api import Image, Psf, Table, UnprocessableData, caveat, metric
 
-BRIGHT_SOURCES = 200
+BRIGHT_SOURCES, CLEAN_SOURCES = 1000, 200
 CORE_HALF_PIXEL = 6
 SAME_ZERO_POINT_MAG = 0.002
 SAME_PLACE_DEG = 0.5 / 3600.0
@@ -130,13 +130,14 @@ def photons_of_stars(
     table: QTable,
     unit: u.UnitBase,
 ) -> float:
-    """Return the variance per unit of light, from the cores of the brightest sources."""
+    """Return the variance per unit of light, from the cores of bright unflagged sources."""
     flux = np.where(sources.usable, values(table, "flux_kron", unit), 0.0)
     brightest = np.argsort(-flux, kind="stable")[:BRIGHT_SOURCES]
     x, y = sources.parameters[brightest[flux[brightest] > 0.0], :2].T
     column, row = (np.rint(axis).astype(np.int64) for axis in (x, y))
     data, variance = cut(planes, forbidden, column, row, 2 * CORE_HALF_PIXEL + 1)
-    return photon_variance(data, variance, sky.at(x, y))
+    whole = np.flatnonzero(np.isfinite(variance).all(axis=(1, 2)))[:CLEAN_SOURCES]
+    return photon_variance(data[whole], variance[whole], sky.at(x[whole], y[whole]))
 
 
 def fit_models(pixels: Pixels, sources: Sources, groups: list[Group]) -> tuple[Fit, Fit]:
