@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from csst_imaging.apertures import sum_circles
+from csst_imaging.classes import classify
 from csst_imaging.columns import values
 from csst_imaging.growth import Growth, isolated, measure_growth
 from csst_imaging.kron import kron_fluxes
@@ -62,7 +63,9 @@ def measure_photometry(
     -------
     Table
         The columns of `sources` and fluxes, errors, light radii, ``sky``, ``ra`` and ``dec``
-        with errors. What could not be measured is NaN.
+        with errors. ``type`` is 1 for a point source, 2 for an extended one, 0 if not told
+        apart; positions of a PSF fit get ``ra_psf``, ``dec_psf``. What could not be measured is
+        NaN.
 
     Raises
     ------
@@ -75,6 +78,7 @@ def measure_photometry(
     for name, column in measure_fluxes(image, background, table).items():
         table[name] = column
     mark_neighbours(table)
+    table["type"] = classify(table)
     growth = correct_apertures(table, image.shape)
     total_flux(table, growth, image.shape)
     add_units(table, image.unit)
@@ -204,20 +208,22 @@ def add_units(table: QTable, unit: u.UnitBase) -> None:
 
 
 def add_coordinates(table: QTable, wcs: Wcs | None) -> None:
-    """Add ``ra``, ``dec`` [deg] with errors [mas]; NaN without a solution."""
-    x, y = values(table, "x", u.pixel), values(table, "y", u.pixel)
-    if wcs is None:
-        nothing = np.full(len(table), np.nan)
-        sky = {"ra": nothing, "dec": nothing, "ra_error": nothing, "dec_error": nothing}
-    else:
-        ra, dec = wcs.wcs.wcs_pix2world(x, y, 1)
-        scale = wcs.wcs.pixel_scale_matrix * 3.6e6
-        ex, ey = values(table, "x_error", u.pixel), values(table, "y_error", u.pixel)
-        sky = {
-            "ra": ra,
-            "dec": dec,
-            "ra_error": np.hypot(scale[0, 0] * ex, scale[0, 1] * ey),
-            "dec_error": np.hypot(scale[1, 0] * ex, scale[1, 1] * ey),
-        }
-    for name, column in sky.items():
-        table[name] = column * (u.mas if name.endswith("error") else u.deg)
+    """Add ``ra``, ``dec`` [deg] with errors [mas]; NaN without a solution.
+
+    The positions of the PSF fit, if there are any, get ``ra_psf``, ``dec_psf`` alike.
+    """
+    for suffix in ("", "_psf"):
+        if f"x{suffix}" not in table.colnames:
+            continue
+        x, y = values(table, f"x{suffix}", u.pixel), values(table, f"y{suffix}", u.pixel)
+        ra, dec, ra_error, dec_error = (np.full(len(table), np.nan) for _ in range(4))
+        known = np.isfinite(x + y)
+        if wcs is not None:
+            ra[known], dec[known] = wcs.wcs.wcs_pix2world(x[known], y[known], 1)
+            scale = wcs.wcs.pixel_scale_matrix * 3.6e6
+            ex, ey = (values(table, f"{axis}{suffix}_error", u.pixel) for axis in "xy")
+            ra_error = np.hypot(scale[0, 0] * ex, scale[0, 1] * ey)
+            dec_error = np.hypot(scale[1, 0] * ex, scale[1, 1] * ey)
+        table[f"ra{suffix}"], table[f"dec{suffix}"] = ra * u.deg, dec * u.deg
+        table[f"ra{suffix}_error"] = ra_error * u.mas
+        table[f"dec{suffix}_error"] = dec_error * u.mas
