@@ -99,3 +99,25 @@ def test_the_report_shows_the_layouts_of_its_run(
         assert f'<a href="#job{number}">' in page
     assert "detector 3: no job" in page
     assert "<script" not in page
+
+
+def test_jobs_kept_from_an_earlier_run_are_shown_too(
+    make_run: Callable[..., Path], layout: LayoutModel
+) -> None:
+    folder = make_run(2)
+    first, second = sorted((folder / "jobs").glob("*.json"))
+    earlier = folder.parent / "20270201-001" / "jobs" / first.name
+    earlier.parent.mkdir(parents=True)
+    for number, path in enumerate((first, second)):
+        record = json.loads(path.read_text()) | {"keys": {"detector": number}}
+        path.write_text(json.dumps(record))
+    record = json.loads(first.read_text()) | {"run": "20270201-001"}
+    earlier.write_text(json.dumps(record))
+    first.unlink()
+    kept = {"a": f"runs/20270201-001/jobs/{earlier.name}", "b": "runs/gone/jobs/gone.json"}
+    content = {"layouts": [layout.model_dump()], "kept": kept}
+    (folder / "run.json").write_text(json.dumps(content))
+    page = write_report(folder).read_text()
+    assert '<a href="../20270201-001/report.html">' in page
+    assert '<a href="#job1">' in page
+    assert "kept from an earlier run" in page

@@ -87,7 +87,7 @@ def _render(run_folder: Path, jobs: Sequence[Job], damaged: Sequence[str]) -> st
         reasons=summary.reasons(jobs),
         checks_out=summary.checks_out(jobs),
         stages=summary.stage_summaries(jobs),
-        layouts=_layouts(run, jobs, series),
+        layouts=_layouts(run, [*jobs, *_kept(run_folder, run, jobs)]),
         trends=_trends(series, len(jobs)),
         more_trends=max(0, len(series) - TRENDS),
         versions=summary.shared(jobs, "versions"),
@@ -126,10 +126,15 @@ def _settings(run: Record) -> Mapping[str, str]:
     return {name: str(value) for name, value in asked.items() if value not in (None, "")}
 
 
-def _layouts(run: Record, jobs: Sequence[Job], series: Sequence[Series]) -> list[Picture]:
+def _kept(run_folder: Path, run: Record, jobs: Sequence[Job]) -> list[Job]:
+    return summary.read_kept(run_folder, run, len(jobs) + 1, DETAILED_JOBS)
+
+
+def _layouts(run: Record, jobs: Sequence[Job]) -> list[Picture]:
     """Return the pictures of the layouts in which a run of several jobs has places."""
     if len(jobs) < 2:
         return []
+    series = summary.series(jobs)
     models = [LayoutModel.model_validate(layout) for layout in run.get("layouts", ())]
     drawn = [draw_layout(model, jobs, series) for model in models]
     return [layout for layout in drawn if layout is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -27,6 +28,13 @@ class Job:
     checks_out: int
     pictured: bool = False
     detailed: bool = False
+    kept: bool = False
+    """Whether an earlier run did it."""
+
+    @property
+    def link(self) -> str:
+        """Where its section is."""
+        return f"../{self.record['run']}/report.html" if self.kept else f"#job{self.number}"
 
 
 @dataclass(slots=True)
@@ -114,6 +122,21 @@ def read_records(run_folder: Path) -> tuple[list[Record], list[str]]:
         else:
             damaged.append(f"{path.name}: not the record of a job in format {FORMAT}")
     return records, damaged
+
+
+def read_kept(run_folder: Path, run: Record, first: int, most: int) -> list[Job]:
+    """Read the jobs that a run kept from earlier ones, numbered from `first`.
+
+    Those whose records are gone are left out; all are if there are more than `most`.
+    """
+    kept = run.get("kept", {})
+    jobs = []
+    for name in kept if len(kept) <= most else ():
+        with suppress(OSError, ValueError):
+            record = json.loads((run_folder.parents[1] / kept[name]).read_bytes())
+            out = sum(not check["ok"] for check in record["checks"])
+            jobs.append(Job(first + len(jobs), record, out, kept=True))
+    return jobs
 
 
 def read_run(run_folder: Path) -> Record:
