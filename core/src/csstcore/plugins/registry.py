@@ -12,7 +12,7 @@ from typing import Generic, TypeVar, cast
 
 from csstcore import __version__
 from csstcore.errors import ConfigurationError, PluginError, nearest
-from csstcore.plugin import Declaration, Definition, Pipeline, ReferenceRules
+from csstcore.plugin import Declaration, Definition, Layout, Pipeline, ReferenceRules
 from csstcore.plugins.collect import collect
 
 D = TypeVar("D", bound=Declaration)
@@ -65,8 +65,8 @@ class Declared(Generic[D]):
 
     @property
     def path(self) -> Path:
-        """Path of the file of a pipeline, definition or set of rules."""
-        if not isinstance(self.declaration, (Pipeline, Definition, ReferenceRules)):
+        """Path of the file of a pipeline, definition, layout or set of rules."""
+        if not isinstance(self.declaration, (Pipeline, Definition, ReferenceRules, Layout)):
             raise TypeError(f"a {_label(type(self.declaration))} has no path")
         if self.plugin.folder is None:
             raise PluginError(f"plugin {self.plugin.namespace!r} lies in no folder")
