@@ -1,10 +1,11 @@
 """Sources from bright pixels: islands, and blends parted where their branches meet.
 
-An island is parted as by SExtractor (Bertin & Arnouts 1996, A&AS 117, 393, section 5): two
+An island is parted nearly as by SExtractor (Bertin & Arnouts 1996, A&AS 117, 393, section 5): two
 branches that meet at a saddle are two sources if the flux of each above the saddle is more than
-a part of the flux of the island. There the branches are looked for at 32 levels; here pixels are
-flooded from the brightest down (component tree), so every saddle is seen, in a time that grows
-with the number of pixels only, however crowded the field.
+a part of that of both. There it is a part of the flux of the whole island, which in a cluster hides
+all but its brightest stars, and the branches are looked for at 32 levels; here pixels are flooded
+from the brightest down (component tree), so every saddle is seen, in a time that grows with the
+number of pixels only, however crowded the field.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def flood(
     value: NDArray[np.float32],
     limit: NDArray[np.float32],
     near: NDArray[np.int32],
-    least: float,
+    contrast: float,
     min_area: int,
     owner: NDArray[np.int32],
     component: NDArray[np.int32],
@@ -140,16 +141,18 @@ def flood(
         Filtered values and their thresholds.
     near
         The pixels that touch it.
-    least, min_area
-        Flux and pixels above the saddle that a branch needs to stay by itself; the flux must
-        also be that of the faintest island, so many pixels at the threshold of the peak, or noise
-        on the wings of bright sources would count.
+    contrast, min_area
+        Part of the flux of both, and pixels, above the saddle that a branch needs to stay by
+        itself; the flux must also be that of the faintest island, so many pixels at the threshold
+        of the peak, or noise on the wings of bright sources would count.
     owner
         Branch of each pixel flooded so far, else -1.
     component, branch
         Trees of the branches that touch each other, and of those that became one source.
-    flux, count, composite
-        Per root of `component`: flux and pixels so far, and whether it holds several sources.
+    flux, count
+        Per root of `branch`: flux and pixels so far.
+    composite
+        Per root of `component`: whether it holds several sources.
     """
     best = -1
     for q in near:
@@ -166,25 +169,29 @@ def flood(
         if owner[q] < 0 or root(component, owner[q]) == mine:
             continue
         other = root(component, owner[q])
-        strong = composite[mine] or is_strong(
-            flux[mine] - value[i] * count[mine], count[mine], limit[mine], least, min_area
-        )
-        other_strong = composite[other] or is_strong(
-            flux[other] - value[i] * count[other], count[other], limit[other], least, min_area
-        )
         one, two = root(branch, owner[best]), root(branch, owner[q])
-        if not other_strong and (strong or flux[other] < flux[mine]):
-            branch[two] = one
-        elif not strong:
-            branch[one] = two
-        else:
+        excess = flux[one] - value[i] * count[one]
+        other_excess = flux[two] - value[i] * count[two]
+        least = contrast * (excess + other_excess)
+        strong = composite[mine] or is_strong(excess, count[one], limit[one], least, min_area)
+        other_strong = composite[other] or is_strong(
+            other_excess, count[two], limit[two], least, min_area
+        )
+        if strong and other_strong:
             composite[mine] = True
+        else:
+            if strong or (not other_strong and excess > other_excess):
+                kept, lost = one, two
+            else:
+                kept, lost = two, one
+            branch[lost] = kept
+            flux[kept] += flux[lost]
+            count[kept] += count[lost]
         component[other] = mine
-        flux[mine] += flux[other]
-        count[mine] += count[other]
         composite[mine] |= composite[other]
-    flux[mine] += value[i]
-    count[mine] += 1
+    own = root(branch, owner[i])
+    flux[own] += value[i]
+    count[own] += 1
 
 
 def part_islands(
@@ -205,7 +212,7 @@ def part_islands(
     min_area
         Fewest pixels of an island, and of a branch above its saddle.
     contrast
-        Smallest part of the flux of the island that a branch has above its saddle.
+        Smallest part of the flux of two branches above their saddle that each has.
 
     Returns
     -------
@@ -254,17 +261,14 @@ def flood_islands(
     stop = 0
     while stop < number:
         start = stop
-        total = 0.0
         while stop < number and island[order[stop]] == island[order[start]]:
-            total += value[order[stop]]
             stop += 1
         if stop - start < min_area:
             continue
-        least = contrast * total
         for i in order[start:stop]:
             around = near[: neighbours(i, row, column, above, below, near)]
             flood(
-                i, value, limit, around, least, min_area,
+                i, value, limit, around, contrast, min_area,
                 owner, component, branch, flux, count, composite,
             )  # fmt: skip
         before = sources

@@ -61,8 +61,8 @@ def detect_sources(
     kernel_fwhm_pixel
         Width of the detection filter.
     deblend_contrast
-        Smallest part of the flux of a blend that a branch of it must have above the saddle to
-        count as a source.
+        Smallest part of the flux of two blended sources, above the saddle between them, that
+        the fainter one has.
 
     Returns
     -------
