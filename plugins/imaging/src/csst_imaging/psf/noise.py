@@ -16,8 +16,6 @@ CELL_PIXEL = 64
 SAMPLE_PIXEL = 4
 """Distance of the pixels of which medians are taken."""
 
-FEWEST_STARS = 3
-
 
 @dataclass(frozen=True)
 class SkyVariance:
@@ -45,8 +43,8 @@ def sky_variance(variance: NDArray[np.float32]) -> SkyVariance:
     part = variance[::SAMPLE_PIXEL, ::SAMPLE_PIXEL]
     side = CELL_PIXEL // SAMPLE_PIXEL
     rows, columns = (-(-size // side) for size in part.shape)
-    padded = np.full((rows * side, columns * side), np.nan, np.float32)
-    padded[: part.shape[0], : part.shape[1]] = part
+    beyond = [(0, rows * side - part.shape[0]), (0, columns * side - part.shape[1])]
+    padded = np.pad(part, beyond, mode="edge")
     padded[~(np.isfinite(padded) & (padded > 0))] = np.inf
     cells = padded.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(rows, columns, -1)
     return SkyVariance(np.median(cells, axis=-1))
@@ -68,14 +66,13 @@ def photon_variance(
     Returns
     -------
     float
-        Median over the stars of added variance over flux, not negative; 0 with fewer than
-        three stars.
+        Median over the stars of added variance over flux, not negative; 0 without stars.
     """
     used = np.isfinite(variance)
     flux = np.sum(data, axis=(1, 2), where=used, dtype=np.float64)
     excess = np.where(used, variance - sky[:, None, None], 0.0)
     added = np.sum(excess, axis=(1, 2), dtype=np.float64)
     good = (flux > 0) & np.isfinite(added)
-    if np.count_nonzero(good) < FEWEST_STARS:
+    if not good.any():
         return 0.0
     return max(0.0, float(np.median(added[good] / flux[good])))

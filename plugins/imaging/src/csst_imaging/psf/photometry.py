@@ -25,8 +25,12 @@ COLUMNS = 11
 
 BAND_ROWS = 768
 MARGIN_ROWS = 48
-PASSES = 4
-"""Rounds over sources that have neighbours; each fits with the others' latest models off."""
+FIXED_PASSES, PASSES, CLOSE_PASSES = 3, 6, 15
+"""Rounds over sources with neighbours, and with close ones; each fits with the others' latest
+models off. In the first of them positions are kept, so that no source takes another's light."""
+
+CLOSE_HALVES = 0.8
+"""A neighbour is close within so many half sides of a fit's stamp."""
 
 LEAST_LIGHT = 0.01
 CORE_PIXEL, MOST_MISSING = 2, 4
@@ -140,7 +144,7 @@ def _fit_band(
     result = np.full((len(x), COLUMNS), np.nan)
     order = np.argsort(-np.nan_to_num(entries.brightness), kind="stable")
     _fit_in_order(
-        residual, light, order, _blended(x, y, model), x, y,
+        residual, light, order, _rounds(x, y, model), x, y,
         entries.terms, sky.at(entries.x, entries.y),
         model.planes, model.extended, model.step, model.photons, model.error,
         model.half, model.halves, model.limits, result,
@@ -149,12 +153,13 @@ def _fit_band(
     return result
 
 
-def _blended(x: Floats, y: Floats, model: Model) -> NDArray[np.bool_]:
-    """Return which sources have another whose fit sees them."""
-    blended = np.zeros(len(x), np.bool_)
-    pairs = cKDTree(np.stack([x, y], axis=-1)).query_pairs(2.5 * model.half, output_type="ndarray")
-    blended[pairs.ravel()] = True
-    return blended
+def _rounds(x: Floats, y: Floats, model: Model) -> NDArray[np.int64]:
+    """Return how often each source is to be fitted, by how near its neighbours are."""
+    rounds = np.ones(len(x), np.int64)
+    tree = cKDTree(np.stack([x, y], axis=-1))
+    for reach, number in ((2.5, PASSES), (CLOSE_HALVES, CLOSE_PASSES)):
+        rounds[tree.query_pairs(reach * model.half, output_type="ndarray").ravel()] = number
+    return rounds
 
 
 @compiled
@@ -232,7 +237,7 @@ def _fit_in_order(
     residual: NDArray[np.float32],
     light: NDArray[np.float32],
     order: NDArray[np.int64],
-    blended: NDArray[np.bool_],
+    rounds: NDArray[np.int64],
     x: Floats,
     y: Floats,
     terms: Stamps,
@@ -248,41 +253,51 @@ def _fit_in_order(
     result: NDArray[np.float64],
 ) -> None:
     local = np.empty(planes.shape[1:], np.float32)
+    found = np.empty(SPREAD)
+    fitted = np.zeros(len(x), np.bool_)
     wide = int(halves[-1])
-    for number in range(PASSES):
+    for number in range(rounds.max()):
         for i in order:
-            if (number > 0 and not blended[i]) or not sky[i] < np.inf:
+            if number >= rounds[i] or not sky[i] < np.inf:
                 continue
             blend(planes, terms[i], 0, planes.shape[1], local)
-            cx, cy = x[i], y[i]
-            if number > 0 and not np.isnan(result[i, FLUX]):
-                cx, cy = result[i, X], result[i, Y]
-                _add(residual, local, step, cx, cy, _reach(result[i, FLUX], sky[i], halves, limits),
-                     result[i, FLUX])  # fmt: skip
-            half = wide if _hidden(residual, cx, cy) else fit_half
+            px, py, flux = x[i], y[i], 0.0
+            if not np.isnan(result[i, FLUX]):
+                px, py, flux = result[i, X], result[i, Y], result[i, FLUX]
+                reach = _reach(flux, sky[i], halves, limits)
+                _add(residual, local, step, px, py, reach, flux)
+            half = wide if _hidden(residual, px, py) else fit_half
             size = 2 * half + 1
-            column, row = int(np.floor(cx + 0.5)) - half, int(np.floor(cy + 0.5)) - half
+            column, row = int(np.floor(px + 0.5)) - half, int(np.floor(py + 0.5)) - half
             data, variance = np.empty((size, size), np.float32), np.empty((size, size), np.float32)
             work = np.empty((3, size, size), np.float32)
             _cut(residual, light, column, row, sky[i], photons, data, variance)
+            fixed = rounds[i] > 1 and number < FIXED_PASSES
             good = fit_point(
-                data, variance, local, step, cx - column, cy - row, REACH_PIXEL, photons,
-                model_error, result[i, :SPREAD], work,
+                data, variance, local, step, px - column, py - row, 0.0 if fixed else REACH_PIXEL,
+                photons, model_error, found, work,
             )  # fmt: skip
-            if not good or result[i, LIGHT] < LEAST_LIGHT:
-                result[i] = np.nan
+            if good and found[LIGHT] > LEAST_LIGHT:
+                found[CHI2] /= max(found[USED] - 3.0, 1.0)
+                found[X] += column
+                found[Y] += row
+                result[i, :SPREAD] = found
+                fitted[i] = not fixed
+            elif not fixed:
+                fitted[i] = False
+            if np.isnan(result[i, FLUX]):
                 continue
-            result[i, CHI2] /= max(result[i, USED] - 3.0, 1.0)
-            px, py = result[i, X], result[i, Y]
-            result[i, X] += column
-            result[i, Y] += row
-            _add(residual, local, step, result[i, X], result[i, Y],
-                 _reach(result[i, FLUX], sky[i], halves, limits), -result[i, FLUX])  # fmt: skip
-            if number == PASSES - 1 or not blended[i]:
+            reach = _reach(result[i, FLUX], sky[i], halves, limits)
+            _add(residual, local, step, result[i, X], result[i, Y], reach, -result[i, FLUX])
+            if fitted[i] and number == rounds[i] - 1:
                 blend(extended, terms[i], 0, planes.shape[1], local)
-                render_light(local, step, -px, -py, work[1])
-                spread_of(data, variance, work[0], work[1], photons * result[i, FLUX],
-                          result[i, SPREAD:])  # fmt: skip
+                render_light(local, step, column - result[i, X], row - result[i, Y], work[1])
+                spread_of(
+                    data, variance, work[0], work[1], photons * result[i, FLUX], result[i, SPREAD:]
+                )
+    for i in range(len(x)):
+        if not fitted[i]:
+            result[i] = np.nan
 
 
 @compiled

@@ -148,7 +148,7 @@ def fit_point(
     x, y
         First position, pixel from the centre of the first pixel of the stamp.
     reach
-        Largest distance from the first position along an axis, pixel.
+        Largest distance from the first position along an axis, pixel; 0 to keep it.
     photons
         Variance that the source adds per unit of flux.
     model_error
@@ -199,11 +199,15 @@ def fit_point(
                 used += 1
         if used < 4 or a[0, 0] <= 0.0:
             return False
-        if step_number == 0:  # a flux first: without one the position has no gradient
-            flux = b[0] / a[0, 0]
+        if step_number == 0 or reach == 0.0:  # a flux first: without it there is no gradient
+            flux += b[0] / a[0, 0]
             if flux <= 0.0:
                 return False
-            continue
+            if reach > 0.0 or step_number < 2:
+                continue
+            result[FLUX], result[X], result[Y] = flux, x, y
+            result[CHI2], result[USED], result[LIGHT] = chi2, used, light
+            return True
         a[0, 1] *= flux
         a[0, 2] *= flux
         a[1, 1] *= flux * flux

@@ -87,7 +87,8 @@ def model_psf(
             f"found {len(candidates.row)} clean stars above signal-to-noise {signal_to_noise:g} "
             f"among {len(sources)} sources; expected at least {FEWEST_STARS}"
         )
-    step = float(np.clip(candidates.fwhm / SAMPLES_PER_FWHM, *STEP_LIMITS_PIXEL))
+    # four decimals, so that a header holds it exactly
+    step = round(float(np.clip(candidates.fwhm / SAMPLES_PER_FWHM, *STEP_LIMITS_PIXEL)), 4)
     count = size_samples + 1
     grid = Grid(count, step, 2 * int(np.floor(count // 2 * step)) + 1)
     stars = load_stars(planes, unusable_bits(image), sources, candidates, grid.stamp)
