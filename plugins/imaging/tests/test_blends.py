@@ -57,7 +57,7 @@ def test_two_stars_are_parted_once_there_is_a_saddle(distance, sources):
 
 
 def test_faint_companion_counts_only_above_the_contrast():
-    data = star((50, 50), 20.0, 25.0, 20_000.0) + star((50, 50), 27.5, 25.0, 300.0)
+    data = star((50, 50), 20.0, 25.0, 20_000.0) + star((50, 50), 28.5, 25.0, 300.0)
     bright = pixels(data)
     assert len(part_islands(*bright, 4, 0.005)[1]) == 2
     assert len(part_islands(*bright, 4, 0.05)[1]) == 1
