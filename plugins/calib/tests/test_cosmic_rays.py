@@ -128,7 +128,9 @@ def test_network_flags_do_not_depend_on_the_windows(field) -> None:
     network = open_network(MODEL)
     flags = [
         collect(
-            find_by_network(field.electron, network, 0.5, unjudged=nothing, size=size),
+            find_by_network(
+                field.electron, network, 0.5, electron_per_unit=1, blind=nothing, size=size
+            ),
             field.electron.shape,
         )
         for size in (1000, 128, 92)
@@ -263,7 +265,7 @@ def test_a_model_that_does_not_say_how_to_use_it_is_refused(field, tmp_path) -> 
         detect_cosmic_rays(field.image(), Onnx(tmp_path / "bare.onnx"))
     onnx.helper.set_model_props(model, {"normalisation": "asinh((pixel - background) / noise)"})
     onnx.save(model, tmp_path / "half.onnx")
-    with pytest.raises(UnprocessableData, match="'input' is missing"):
+    with pytest.raises(UnprocessableData, match="'threshold' is missing"):
         detect_cosmic_rays(field.image(), Onnx(tmp_path / "half.onnx"))
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from csst_calib.cosmic_rays.candidates import find_candidates, gather
+from csst_calib.cosmic_rays.network import open_network
 from csst_calib.cosmic_rays.normalise import measure_background, scale
-from csst_calib.training.patches import PatchSettings, draw_settings, make_patch
-from csst_calib.training.scenes import Psf, bleed
+from csst_calib.training.domain import Domain, domain_of
+from csst_calib.training.fields import FieldSettings, draw_settings, make_field
+from csst_calib.training.samples import sample
+from csst_calib.training.scenes import Psf, bleed, draw_ghost, draw_streak
 from csst_calib.training.tracks import Charge, Silicon, deposit, draw_hit
+from csstcore.api import Onnx
 
 SILICON = Silicon(thickness_um=20, pixel_um=10, diffusion_pixel=0.3)
-SETTINGS = PatchSettings(
+SETTINGS = FieldSettings(
     silicon=SILICON,
     psf=Psf(fwhm_pixel=2.2, ellipticity=0.1, angle=0.3, beta=3),
-    sky_electron=33,
+    background_electron=33,
     read_noise_electron=5,
     gain_electron_per_adu=1.1,
     full_well_electron=9e4,
@@ -26,6 +30,8 @@ SETTINGS = PatchSettings(
     stars_per_pixel=0,
     galaxies_per_pixel=0,
     hot_per_pixel=0,
+    streak=False,
+    ghost=False,
 )
 
 
@@ -55,8 +61,8 @@ def test_energy_of_minimum_ionising_tracks_is_that_of_silicon() -> None:
     assert np.percentile(total, 99) > 20_000
 
 
-def test_patch_is_repeatable_and_has_the_noise_asked_for() -> None:
-    one, two = (make_patch(SETTINGS, 200, np.random.default_rng(5)) for _ in range(2))
+def test_field_is_repeatable_and_has_the_noise_asked_for() -> None:
+    one, two = (make_field(SETTINGS, 200, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one.electron, two.electron)
     np.testing.assert_array_equal(one.deposit, two.deposit)
     empty = one.electron[one.deposit == 0]
@@ -67,17 +73,17 @@ def test_patch_is_repeatable_and_has_the_noise_asked_for() -> None:
 
 def test_rate_sets_the_number_of_pixels_hit() -> None:
     hit = [
-        (make_patch(replace(SETTINGS, rate=rate), 500, np.random.default_rng(7)).deposit > 3).sum()
+        (make_field(replace(SETTINGS, rate=rate), 500, np.random.default_rng(7)).deposit > 3).sum()
         for rate in (1, 4)
     ]
     assert hit[1] / hit[0] == pytest.approx(4, rel=0.5)
 
 
 def test_hot_pixels_are_known_and_hold_no_deposit() -> None:
-    patch = make_patch(replace(SETTINGS, rate=0, hot_per_pixel=0.01), 100, np.random.default_rng(1))
-    assert 50 < patch.hot.sum() < 150
+    patch = make_field(replace(SETTINGS, rate=0, hot_per_pixel=0.01), 100, np.random.default_rng(1))
+    assert 50 < patch.unjudged.sum() < 150
     assert not patch.deposit.any()
-    values = patch.electron[patch.hot]
+    values = patch.electron[patch.unjudged]
     assert np.isnan(values).all() or values.min() > 30
 
 
@@ -98,11 +104,36 @@ def test_bleeding_keeps_charge_in_its_column_and_below_the_full_well() -> None:
 
 def test_settings_span_what_the_network_must_stand() -> None:
     rng = np.random.default_rng(0)
-    drawn = [draw_settings(rng, rate=(0.5, 4)) for _ in range(300)]
+    drawn = [draw_settings(Domain(), rng) for _ in range(300)]
     diffusion = [settings.silicon.diffusion_pixel for settings in drawn]
     assert min(diffusion) < 0.05
     assert max(diffusion) > 0.45
     assert all(3 <= settings.read_noise_electron <= 7 for settings in drawn)
+
+
+def test_domain_of_a_detector_has_the_sky_of_its_filter() -> None:
+    table = {
+        "read_noise_electron": 5.0,
+        "dark_electron_per_s": 0.02,
+        "full_well_electron": 9e4,
+        "detectors": [{"number": 3, "filter": "u"}, {"number": 4, "filter": "r"}],
+        "bands": {"u": {"sky_electron_per_s": 0.03}, "r": {"sky_electron_per_s": 0.36}},
+    }
+    faint, bright = (domain_of(table, number) for number in (3, 4))
+    assert faint.background_electron[0] < 150 * 0.05 < faint.background_electron[1]
+    assert bright.background_electron[0] < 150 * 0.38 < bright.background_electron[1]
+    assert faint.read_noise_electron == pytest.approx((4.5, 5.5))
+    with pytest.raises(KeyError):
+        domain_of(table, 5)
+
+
+@pytest.mark.parametrize("draw", [draw_streak, draw_ghost])
+def test_streaks_and_ghosts_add_light_wider_than_a_star(draw) -> None:
+    plane = np.zeros((100, 120))
+    draw(plane, SETTINGS.psf, np.random.default_rng(3))
+    assert plane.min() >= 0
+    assert plane.max() > 0.5
+    assert max(np.abs(np.diff(plane, axis=axis)).max() for axis in (0, 1)) < 0.6 * plane.max()
 
 
 def test_background_and_noise_are_found_beside_sources() -> None:
@@ -128,8 +159,39 @@ def test_scaling_is_the_inverse_hyperbolic_sine() -> None:
     assert not scale(data, two * 0, two)[0, 4:].any()
 
 
+def test_nearly_all_charge_of_particles_is_among_the_candidates() -> None:
+    rng = np.random.default_rng(8)
+    field = make_field(replace(SETTINGS, rate=3, stars_per_pixel=2e-4), 400, rng)
+    window = slice(0, 400)
+    level, noise = measure_background(field.electron).at(window, window)
+    blind = np.zeros(field.electron.shape, bool)
+    found = find_candidates(field.electron, level, noise, blind)
+    assert found[field.deposit > 3].mean() > 0.995
+    assert found[field.deposit > 3 * field.sigma].mean() > 0.999
+    assert found[field.deposit == 0].mean() < 0.03
+    assert not find_candidates(field.electron, level, noise, ~blind).any()
+
+
+def test_patches_are_centred_and_empty_outside_the_plane() -> None:
+    plane = np.arange(1, 31, dtype=np.float32).reshape(5, 6)
+    patches = gather(plane, np.array([2, 0]), np.array([3, 5]), 3)
+    np.testing.assert_array_equal(patches[0], plane[1:4, 2:5])
+    np.testing.assert_array_equal(patches[1], [[0, 0, 0], [5, 6, 0], [11, 12, 0]])
+
+
+def test_traces_and_full_pixels_teach_nothing() -> None:
+    field = make_field(replace(SETTINGS, rate=4), 200, np.random.default_rng(2))
+    field.unjudged[:10] = True
+    made = sample(field)
+    trace = (field.deposit > 0.1) & (field.deposit <= 3)
+    assert trace.any()
+    assert not made.counts[trace].any()
+    assert made.rows.min() >= 10
+    np.testing.assert_array_equal(made.label == 1, field.deposit > 3)
+    assert made.label[made.rows, made.columns].mean() > 0.2
+
+
 def test_threshold_keeps_the_purity_asked_for() -> None:
-    pytest.importorskip("torch")
     from csst_calib.training.calibrate import PURITY, choose
 
     rng = np.random.default_rng(4)
@@ -141,36 +203,63 @@ def test_threshold_keeps_the_purity_asked_for() -> None:
     assert chosen.recall == pytest.approx((probability[hit] >= chosen.threshold).mean())
 
 
-def test_receptive_field_is_within_the_declared_one() -> None:
+def test_deepcr_looks_no_farther_than_declared() -> None:
     torch = pytest.importorskip("torch")
-    from csst_calib.training.network import RECEPTIVE_FIELD_PIXEL, CosmicRayNetwork
+    pytest.importorskip("deepCR")
+    from csst_calib.training.network import ImageNetwork
 
-    network = CosmicRayNetwork()
+    network = ImageNetwork().eval()
     reach = 0
-    for row in range(48, 52):
+    for row in (48, 49):
         scaled = torch.rand(1, 1, 100, 100, requires_grad=True)
         network(scaled)[0, 0, row, row].backward()
         touched = torch.nonzero(scaled.grad[0, 0])
         reach = max(reach, int((touched - row).abs().max()))
-    assert reach <= RECEPTIVE_FIELD_PIXEL
+    assert reach <= network.receptive_field_pixel
 
 
-def test_training_and_export_end_to_end(tmp_path) -> None:
-    pytest.importorskip("torch")
-    onnxruntime = pytest.importorskip("onnxruntime")
+@pytest.mark.parametrize(("name", "batch", "steps"), [("patch", 512, 60), ("deepcr", 1, 2)])
+def test_training_improves_and_its_file_says_how_to_use_it(tmp_path, name, batch, steps) -> None:
+    pytest.importorskip("torch").set_num_threads(1)
     pytest.importorskip("onnx")
-    from csst_calib.training.calibrate import Calibration
-    from csst_calib.training.export import export
+    if name == "deepcr":
+        pytest.importorskip("deepCR")
+    from csst_calib.training.export import describe, export
+    from csst_calib.training.network import NETWORKS
     from csst_calib.training.train import TrainingSettings, train
 
-    settings = TrainingSettings(steps=3, batch=2, patch_pixel=64)
+    losses = []
+    settings = TrainingSettings(
+        steps=steps, falling_steps=1, fields=4, batch=batch, averaged_steps=10
+    )
+    domain = Domain(rate=(1, 1), stars_per_pixel=(1e-5, 2e-5), galaxies_per_pixel=(1e-5, 2e-5))
+    network = train(
+        NETWORKS[name](), domain, settings, lambda step, loss, _: losses.append(loss), every=20
+    )
+    assert name == "deepcr" or losses[-1] < 0.7 * losses[0]
     path = tmp_path / "small.onnx"
-    export(train(settings), Calibration(0.5, 0.9, 0.99, 0.98), settings, path)
-    assert path.stat().st_size < 400_000
-    session = onnxruntime.InferenceSession(path)
-    properties = session.get_modelmeta().custom_metadata_map
-    assert properties["threshold"] == "0.5"
-    assert json.loads(properties["training"])["steps"] == 3
-    (probability,) = session.run(None, {"scaled": np.zeros((1, 1, 32, 48), np.float32)})
-    assert probability.shape == (1, 1, 32, 48)
-    assert ((probability >= 0) & (probability <= 1)).all()
+    export(network, path)
+    describe(path, {"threshold": "0.4"})
+    opened = open_network(Onnx(path))
+    assert opened.threshold == 0.4
+    field = make_field(replace(SETTINGS, rate=2), 64, np.random.default_rng(1))
+    level, noise = measure_background(field.electron).at(slice(0, 64), slice(0, 64))
+    values = opened.probability(field.electron, level, noise, np.zeros((64, 64), bool))
+    assert values.shape == (64, 64)
+    assert values.min() >= 0
+    assert 0 < values.max() <= 1
+
+
+def test_weights_come_back_from_a_file_and_only_into_the_same_network(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from csst_calib.training.export import export, load_weights
+    from csst_calib.training.network import PatchNetwork
+
+    network, again = PatchNetwork(), PatchNetwork()
+    export(network, tmp_path / "patch.onnx")
+    load_weights(again, tmp_path / "patch.onnx")
+    for one, two in zip(network.parameters(), again.parameters(), strict=True):
+        np.testing.assert_array_equal(one.detach(), two.detach())
+    with pytest.raises(ValueError, match=r"no network of this architecture: 0\.weight"):
+        load_weights(torch.nn.Sequential(torch.nn.Linear(2, 2)), tmp_path / "patch.onnx")

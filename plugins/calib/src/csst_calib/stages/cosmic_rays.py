@@ -17,7 +17,8 @@ from csst_calib.cosmic_rays.network import find_by_network, open_network
 from csst_calib.cosmic_rays.windows import Part, Unjudged
 from csstcore.api import Image, InPlace, Onnx, Reference, UnprocessableData, metric
 
-UNJUDGED_FLAGS = ("bad", "hot", "saturated")
+BLIND_FLAGS = ("bad", "hot")
+UNJUDGED_FLAGS = (*BLIND_FLAGS, "saturated")
 
 
 def detect_cosmic_rays(
@@ -32,10 +33,11 @@ def detect_cosmic_rays(
 ) -> Image:
     """Flag pixels hit by cosmic rays.
 
-    The default is a small U-Net of the deepCR kind (Zhang & Bloom 2020, ApJ 889, 24) in ONNX
-    Runtime; ``lacosmic`` is L.A.Cosmic (van Dokkum 2001, PASP 113, 1420). Both work in windows
-    that overlap by what a pixel's result depends on, so that the flags do not depend on the
-    windows and memory stays bounded. Pixels flagged bad, hot or saturated are not judged.
+    The default is a small network in ONNX Runtime that looks at the surroundings of pixels that
+    stand out, or a U-Net such as deepCR's (Zhang & Bloom 2020, ApJ 889, 24), whichever the
+    reference holds; ``lacosmic`` is L.A.Cosmic (van Dokkum 2001, PASP 113, 1420). All work in
+    windows that overlap by what a pixel's result depends on, so that the flags do not depend on
+    the windows and memory stays bounded. Pixels flagged bad, hot or saturated are not judged.
 
     Parameters
     ----------
@@ -43,13 +45,13 @@ def detect_cosmic_rays(
         Image in electron or electron / s, with its sky background. Its flag ``cosmic_ray`` is
         set where a hit is found.
     cosmic_ray_model
-        Network with the metadata properties threshold, input, normalisation and
-        receptive_field_pixel; wanted by method ``network``.
+        Network with the metadata properties threshold, normalisation and receptive_field_pixel;
+        wanted by method ``network``.
     method
         ``network`` or ``lacosmic``.
     threshold
-        Probability above which the network's pixels count as hit; None takes the model's own,
-        calibrated one.
+        Probability above which the network's pixels count as hit: a lower one finds more, a
+        higher one errs less. None takes the model's own, calibrated one.
     significance
         L.A.Cosmic: Laplacian signal over noise of a hit.
     neighbour_fraction
@@ -66,15 +68,16 @@ def detect_cosmic_rays(
     Raises
     ------
     UnprocessableData
-        If the unit is another, the model is missing or does not say how to use it, or
-        L.A.Cosmic lacks the read noise or, for rates, the exposure time.
+        If the unit is another, the model is missing or does not say how to use it, rates come
+        without an exposure time, or L.A.Cosmic lacks the read noise.
     """
     _require_electrons(image)
     bit = _cosmic_ray_bit(image)
     flags = np.zeros(image.shape, np.uint16) if image.flags is None else image.flags
-    unjudged = partial(_has_any, flags, _unjudged_bits(image))
+    unjudged = partial(_has_any, flags, _bits(image, UNJUDGED_FLAGS))
     if method == "network":
-        found = _by_network(image, cosmic_ray_model, threshold, unjudged)
+        blind = partial(_has_any, flags, _bits(image, BLIND_FLAGS))
+        found = _by_network(image, cosmic_ray_model, threshold, blind)
     else:
         thresholds = Thresholds(significance, neighbour_fraction, contrast)
         found = _by_laplacian(image, thresholds, unjudged)
@@ -89,7 +92,7 @@ def detect_cosmic_rays(
 
 
 def _by_network(
-    image: Image, model: Onnx | None, threshold: float | None, unjudged: Unjudged
+    image: Image, model: Onnx | None, threshold: float | None, blind: Unjudged
 ) -> Iterator[Part]:
     if model is None:
         raise UnprocessableData(
@@ -98,7 +101,9 @@ def _by_network(
         )
     network = open_network(model)
     chosen = network.threshold if threshold is None else threshold
-    return find_by_network(image.data, network, chosen, unjudged=unjudged)
+    return find_by_network(
+        image.data, network, chosen, electron_per_unit=_electron_per_unit(image), blind=blind
+    )
 
 
 def _by_laplacian(image: Image, thresholds: Thresholds, unjudged: Unjudged) -> Iterator[Part]:
@@ -107,10 +112,14 @@ def _by_laplacian(image: Image, thresholds: Thresholds, unjudged: Unjudged) -> I
     return find_by_laplacian(
         image.data,
         thresholds,
-        electron_per_unit=1.0 if image.unit == u.electron else exposure_time_second(image),
+        electron_per_unit=_electron_per_unit(image),
         read_noise_electron=float(np.mean(image.meta.read_noise.to_value(u.electron))),
         unjudged=unjudged,
     )
+
+
+def _electron_per_unit(image: Image) -> float:
+    return 1.0 if image.unit == u.electron else exposure_time_second(image)
 
 
 def _require_electrons(image: Image) -> None:
@@ -129,8 +138,8 @@ def _cosmic_ray_bit(image: Image) -> np.uint16:
     return image.bit("cosmic_ray")
 
 
-def _unjudged_bits(image: Image) -> np.uint16:
-    names = [name for name in UNJUDGED_FLAGS if name in image.flag_bits]
+def _bits(image: Image, wanted: tuple[str, ...]) -> np.uint16:
+    names = [name for name in wanted if name in image.flag_bits]
     return np.uint16(sum(int(image.bit(name)) for name in names))
 
 

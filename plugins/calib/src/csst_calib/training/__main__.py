@@ -1,35 +1,79 @@
-"""``python -m csst_calib.training``: train, calibrate, export."""
+"""``python -m csst_calib.training``: train, export, calibrate."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from csst_calib.cosmic_rays.network import open_network
 from csst_calib.training.calibrate import calibrate
-from csst_calib.training.export import export
-from csst_calib.training.train import TrainingSettings, train
+from csst_calib.training.domain import Domain, domain_of
+from csst_calib.training.export import describe, export, load_weights
+from csst_calib.training.network import NETWORKS
+from csst_calib.training.train import TrainingSettings, print_loss, train
+from csstcore.api import Onnx
 
 
 def main() -> None:
     """Run from the command line."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    settings = TrainingSettings(
+        steps=arguments.steps,
+        falling_steps=arguments.falling_steps,
+        batch=arguments.batch,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+    )
+    domain = Domain()
+    if arguments.camera is not None:
+        table = tomllib.loads(arguments.camera.read_text(encoding="utf-8"))
+        domain = domain_of(table, arguments.detector)
+    network = NETWORKS[arguments.network]()
+    started = {}
+    if arguments.start is not None:
+        load_weights(network, arguments.start)
+        started["start_sha256"] = hashlib.sha256(arguments.start.read_bytes()).hexdigest()
+    export(train(network, domain, settings, print_loss), arguments.output)
+    described = {"network": arguments.network, **asdict(settings), "domain": asdict(domain)}
+    training = json.dumps(described | started, sort_keys=True)
+    describe(arguments.output, {"threshold": "0.5", "training": training})
+    opened = open_network(Onnx(arguments.output))
+    calibration = calibrate(opened, domain, seed=settings.seed + 1)
+    describe(
+        arguments.output, {name: f"{value:.6g}" for name, value in asdict(calibration).items()}
+    )
+    print(f"{arguments.output}: {calibration}")
+
+
+def _arguments() -> argparse.Namespace:
     defaults = TrainingSettings()
     parser = argparse.ArgumentParser(
         prog="python -m csst_calib.training",
-        description="Train the cosmic-ray network on simulated patches and write it as ONNX.",
+        description="Train a cosmic-ray network on simulated fields and write it as ONNX.",
     )
-    parser.add_argument("--output", type=Path, required=True, help="ONNX file to write")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="training steps")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of everything")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    add = parser.add_argument
+    add("--output", type=Path, required=True, help="ONNX file to write")
+    add("--network", choices=sorted(NETWORKS), default="patch", help="architecture")
+    add("--start", type=Path, help="ONNX file whose weights are the first ones (fine tuning)")
+    add("--camera", type=Path, help="TOML table of a camera, for the ranges of one detector")
+    add("--detector", type=int, help="number of the detector in that table")
+    add("--steps", type=int, default=defaults.steps, help="training steps")
+    add("--falling-steps", type=int, default=defaults.falling_steps, help="steps of slowing down")
+    add("--batch", type=int, default=defaults.batch, help="patches, or crops, in a step")
+    add("--learning-rate", type=float, default=defaults.learning_rate, help="largest step size")
+    add("--seed", type=int, default=defaults.seed, help="seed of everything")
+    add("--threads", type=int, default=1, help="threads of torch")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    settings = TrainingSettings(steps=arguments.steps, seed=arguments.seed)
-    network = train(settings)
-    calibration = calibrate(network, seed=settings.seed + 1)
-    export(network, calibration, settings, arguments.output)
-    print(f"{arguments.output}: {calibration}")
+    if (arguments.camera is None) != (arguments.detector is None):
+        parser.error("--camera and --detector go together")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,27 +1,30 @@
-"""The threshold, and what it gives on patches the network has not seen."""
+"""The threshold, and what it gives on fields the network has not seen."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from csst_calib.training.network import CosmicRayNetwork
-from csst_calib.training.patches import draw_settings, make_patch
-from csst_calib.training.train import LABEL_ELECTRON, TRACE_ELECTRON, sample
+from csst_calib.cosmic_rays.network import Network
+from csst_calib.cosmic_rays.normalise import measure_background
+from csst_calib.training.domain import Domain
+from csst_calib.training.fields import draw_settings, make_field
+from csst_calib.training.samples import FIELD_PIXEL, HIT_ELECTRON, TRACE_ELECTRON
 
-PATCHES = 300
-PATCH_PIXEL = 256
-RATE_RANGE = (0.5, 4.0)
-PURITY = 0.985
+FIELDS = 200
+PURITY = 0.99
 """Share of flagged pixels that particles left charge in, at the chosen threshold."""
+LEAST_PROBABILITY = 0.02
+
+Values = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A threshold on the probability, with its figures on held-out patches."""
+    """A threshold on the probability, with its figures on held-out fields."""
 
     threshold: float
     recall: float
@@ -30,53 +33,60 @@ class Calibration:
     """Share of pixels above three times the local noise that are flagged."""
     purity: float
     """Share of flagged pixels with a deposit above 0.1 e-."""
+    purity_hit: float
+    """Share of flagged pixels with a deposit above 3 e-."""
 
 
-def calibrate(network: CosmicRayNetwork, *, seed: int, patches: int = PATCHES) -> Calibration:
-    """Choose the lowest threshold that keeps `PURITY` on held-out patches.
+def calibrate(network: Network, domain: Domain, *, seed: int, fields: int = FIELDS) -> Calibration:
+    """Choose the lowest threshold that keeps `PURITY` on held-out fields.
 
     Parameters
     ----------
     network
-        A trained network.
+        A trained network, opened as the stage opens it.
+    domain
+        What is simulated.
     seed
-        Seed of the patches; must differ from that of the training.
-    patches
-        Number of patches.
+        Seed of the fields; must differ from that of the training.
+    fields
+        Number of fields.
 
     Returns
     -------
     Calibration
         Threshold and figures.
     """
-    rng = np.random.default_rng(seed)
-    probability, deposit, sigma = [], [], []
-    for _ in range(patches):
-        patch = make_patch(draw_settings(rng, rate=RATE_RANGE), PATCH_PIXEL, rng)
-        scaled, _, _ = sample(patch)
-        with torch.no_grad():
-            logit = network(torch.from_numpy(scaled)[None, None])[0, 0]
-        judged = ~patch.hot
-        probability.append(torch.sigmoid(logit).numpy()[judged])
-        deposit.append(patch.deposit[judged])
-        # Shot noise of the sources counts as noise: what is left without the deposit.
-        signal = np.maximum(patch.electron[judged] - patch.deposit[judged], 0)
-        sigma.append(np.sqrt(signal + patch.read_noise_electron**2))
-    return choose(*(np.concatenate(values) for values in (probability, deposit, sigma)))
+    judged = _judged(network, domain, np.random.default_rng(seed), fields)
+    return choose(*(np.concatenate(values) for values in zip(*judged, strict=True)))
 
 
 def choose(
     probability: NDArray[np.float32], deposit: NDArray[np.float32], sigma: NDArray[np.float32]
 ) -> Calibration:
     """Choose the lowest threshold at which a share `PURITY` of the flagged pixels are hit."""
-    order = np.argsort(-probability)[: int(np.sum(probability > 0.02))]
+    order = np.argsort(-probability)[: int(np.sum(probability > LEAST_PROBABILITY))]
     purity = np.cumsum(deposit[order] > TRACE_ELECTRON) / np.arange(1, len(order) + 1)
     last = int(np.flatnonzero(purity >= PURITY)[-1])
     threshold = float(probability[order[last]])
     flagged = probability >= threshold
     return Calibration(
         threshold=threshold,
-        recall=float(flagged[deposit > LABEL_ELECTRON].mean()),
+        recall=float(flagged[deposit > HIT_ELECTRON].mean()),
         recall_three_sigma=float(flagged[deposit > 3 * sigma].mean()),
         purity=float((deposit[flagged] > TRACE_ELECTRON).mean()),
+        purity_hit=float((deposit[flagged] > HIT_ELECTRON).mean()),
     )
+
+
+def _judged(
+    network: Network, domain: Domain, rng: np.random.Generator, fields: int
+) -> Iterator[Values]:
+    """Yield probability, deposit and noise of the judged pixels of each field."""
+    window = slice(0, FIELD_PIXEL)
+    for _ in range(fields):
+        field = make_field(draw_settings(domain, rng), FIELD_PIXEL, rng)
+        level, noise = measure_background(field.electron, cell=FIELD_PIXEL).at(window, window)
+        blind = ~np.isfinite(field.electron)
+        probability = network.probability(field.electron, level, noise, blind)
+        judged = ~field.unjudged
+        yield probability[judged], field.deposit[judged], field.sigma[judged]

@@ -2,67 +2,106 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
+import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 
-from csst_calib.training.calibrate import Calibration
-from csst_calib.training.network import RECEPTIVE_FIELD_PIXEL, CosmicRayNetwork
-from csst_calib.training.train import TrainingSettings, described
+from csst_calib.cosmic_rays.network import NORMALISATION
+from csst_calib.training.network import PATCH_PIXEL, PatchNetwork
 
 OPSET = 17
-INPUT = "scaled"
 OUTPUT = "probability"
 
 
-def export(
-    network: CosmicRayNetwork,
-    calibration: Calibration,
-    settings: TrainingSettings,
-    path: Path,
-) -> None:
-    """Write the network with a sigmoid behind it, any height and width, and its properties.
+def export(network: nn.Module, path: Path) -> None:
+    """Write the network with a sigmoid behind it, and what is needed to feed it.
+
+    A patch network takes ``patch`` (pixels, side, side) and ``noise_electron`` (pixels, 1) and
+    gives ``probability`` (pixels); another takes ``scaled`` (batch, 1, rows, columns) and gives
+    ``probability`` of the same shape.
 
     Parameters
     ----------
     network
         Trained network.
-    calibration
-        Threshold and figures.
-    settings
-        Training settings; written as JSON with their sha256.
     path
         File to write.
     """
-    axes = {0: "batch", 2: "rows", 3: "columns"}
-    torch.onnx.export(
-        nn.Sequential(network, nn.Sigmoid()).eval(),
-        (torch.zeros(1, 1, 64, 64),),
-        str(path),
-        dynamo=False,
-        opset_version=OPSET,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_axes={INPUT: axes, OUTPUT: axes},
-    )
-    model = onnx.load(path)
-    training = json.dumps(described(settings), sort_keys=True)
-    onnx.helper.set_model_props(
-        model,
+    if isinstance(network, PatchNetwork):
+        example: tuple[torch.Tensor, ...] = (
+            torch.zeros(2, PATCH_PIXEL, PATCH_PIXEL),
+            torch.ones(2, 1),
+        )
+        names = ["patch", "noise_electron"]
+        axes = {0: "pixels"}
+    else:
+        example = (torch.zeros(1, 1, 64, 64),)
+        names = ["scaled"]
+        axes = {0: "batch", 2: "rows", 3: "columns"}
+    with warnings.catch_warnings():
+        # The newer exporter wants one more package and gives a larger graph.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            _WithSigmoid(network).eval(),
+            example,
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=[OUTPUT],
+            dynamic_axes=dict.fromkeys([*names, OUTPUT], axes),
+        )
+    describe(
+        path,
         {
-            **{name: f"{value:.6g}" for name, value in asdict(calibration).items()},
-            "input": INPUT,
-            "normalisation": "asinh((pixel - background) / noise)",
-            "receptive_field_pixel": str(RECEPTIVE_FIELD_PIXEL),
-            "training": training,
-            "training_sha256": hashlib.sha256(training.encode()).hexdigest(),
+            "normalisation": NORMALISATION,
+            "receptive_field_pixel": str(network.receptive_field_pixel),
             "torch": torch.__version__,
         },
     )
+
+
+def describe(path: Path, properties: dict[str, str]) -> None:
+    """Add metadata properties to a file; those it has already stay, unless they are given."""
+    model = onnx.load(path)
+    known = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, known | properties)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Take the weights of a network from a file that `export` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the file holds another architecture.
+    """
+    stored = {
+        tensor.name.removeprefix("network."): np.array(numpy_helper.to_array(tensor), np.float32)
+        for tensor in onnx.load(path).graph.initializer
+    }
+    wanted = network.state_dict()
+    wrong = [
+        name
+        for name, values in wanted.items()
+        if name not in stored or stored[name].shape != tuple(values.shape)
+    ]
+    if wrong:
+        raise ValueError(f"{path}: no network of this architecture: {', '.join(wrong)}")
+    network.load_state_dict({name: torch.from_numpy(stored[name]) for name in wanted})
+
+
+class _WithSigmoid(nn.Module):  # type: ignore[misc]  # torch comes with the extra only
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.network(*inputs))

@@ -11,8 +11,11 @@ MARGIN_PIXEL = 24
 """Sources are also placed this far outside the patch."""
 OVERSAMPLING = 3
 FAINTEST_STAR_ELECTRON = 100.0
-STAR_COUNT_SLOPE = 0.6
+BRIGHTEST_STAR_ELECTRON = 2e7
+STAR_COUNT_SLOPE = 0.5
 """The number of stars above a flux falls with this power of the flux."""
+BULGE = 0.3
+"""Largest share of light in a galaxy's bulge, of a fifth of the disk's size."""
 DISK = ((0.35, 0.25), (0.4, 0.8), (0.25, 1.7))
 """Share of light and sigma over half-light radius: an exponential disk in three Gaussians
 (Hogg & Lang 2013, PASP 125, 719, with fewer terms)."""
@@ -38,7 +41,6 @@ def draw_stars(
     plane: NDArray[np.float64],
     psf: Psf,
     density: float,
-    brightest_electron: float,
     rng: np.random.Generator,
 ) -> None:
     """Add stars to `plane`, in place.
@@ -51,12 +53,10 @@ def draw_stars(
         Point-spread function.
     density
         Stars per pixel above `FAINTEST_STAR_ELECTRON`.
-    brightest_electron
-        Upper end of the fluxes.
     rng
         Source of randomness.
     """
-    shares = np.array((FAINTEST_STAR_ELECTRON, brightest_electron)) ** -STAR_COUNT_SLOPE
+    shares = np.array((FAINTEST_STAR_ELECTRON, BRIGHTEST_STAR_ELECTRON)) ** -STAR_COUNT_SLOPE
     for x, y in _draw_places(plane.shape, density, rng):
         flux = float(rng.uniform(shares[1], shares[0])) ** (-1 / STAR_COUNT_SLOPE)
         half = 8 if flux < 2e4 else 16 if flux < 1e6 else 40
@@ -75,10 +75,31 @@ def draw_galaxies(
             x - round(x), y - round(y), half, float(rng.uniform(0, 0.5)), rng.uniform(0, np.pi)
         )
         light = np.zeros_like(squared)
-        for share, width in DISK:
+        bulge = float(rng.uniform(0, BULGE))
+        parts = [(share * (1 - bulge), width) for share, width in DISK]
+        for share, width in (*parts, (bulge, 0.2)):
             variance = (psf.fwhm_pixel / 2.355) ** 2 + (width * radius) ** 2
             light += share / (2 * np.pi * variance) * np.exp(-squared / (2 * variance))
         _add(plane, round(x), round(y), flux * _binned(light))
+
+
+def draw_streak(plane: NDArray[np.float64], psf: Psf, rng: np.random.Generator) -> None:
+    """Add the straight trail of a satellite, in place: wider than the point-spread function."""
+    rows, columns = np.indices(plane.shape)
+    angle = rng.uniform(0, np.pi)
+    x, y = (rng.uniform(0, size) for size in plane.shape[::-1])
+    across = (columns - x) * np.sin(angle) - (rows - y) * np.cos(angle)
+    sigma = psf.fwhm_pixel / 2.355 * rng.uniform(1, 3)
+    plane += np.exp(rng.uniform(0, np.log(1000)) - across**2 / (2 * sigma**2))
+
+
+def draw_ghost(plane: NDArray[np.float64], psf: Psf, rng: np.random.Generator) -> None:
+    """Add the ghost of a bright star, in place: an even disk with an edge."""
+    rows, columns = np.indices(plane.shape)
+    x, y = (rng.uniform(0, size) for size in plane.shape[::-1])
+    inside = rng.uniform(20, 300) - np.hypot(columns - x, rows - y)
+    level = np.exp(rng.uniform(0, np.log(200)))
+    plane += level / (1 + np.exp(-np.clip(inside / psf.fwhm_pixel * 2, -50, 50)))
 
 
 def bleed(plane: NDArray[np.float32], full_well_electron: float) -> None:

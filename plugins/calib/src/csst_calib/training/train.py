@@ -2,113 +2,118 @@
 
 from __future__ import annotations
 
+import copy
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from csst_calib.cosmic_rays.normalise import measure_background, scale
-from csst_calib.training.network import CosmicRayNetwork
-from csst_calib.training.patches import Patch, draw_settings, make_patch
+from csst_calib.training.domain import Domain
+from csst_calib.training.network import PATCH_PIXEL, PatchNetwork
+from csst_calib.training.samples import Pool, crops, patches
 
-LABEL_ELECTRON = 3.0
-"""A pixel is a cosmic-ray pixel when particles left more than this."""
-TRACE_ELECTRON = 0.1
-TRACE_WEIGHT = 0.3
-"""Pixels between the two deposits count as empty with this weight: flagging them does little
-harm, and how much of them is right depends on the use."""
-RATE_RANGE = (0.5, 8.0)
+RATE_FACTOR = 4.0
+"""Fields to train on have up to this many times the domain's rate: more hits for the time."""
+WARM_UP_STEPS = 200
+
+Report = Callable[[int, float, nn.Module], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """Everything that the result depends on, beside the code and torch's version."""
+    """Everything that the result depends on, beside the domain, the code and torch's version."""
 
-    steps: int = 3600
-    batch: int = 8
-    patch_pixel: int = 160
-    learning_rate: float = 3e-3
-    seed: int = 20270101
+    steps: int = 20_000
+    falling_steps: int = 6_000
+    """During so many steps at the end the learning rate falls to zero."""
+    fields: int = 40
+    """Simulated fields held at a time."""
+    batch: int = 4096
+    """Patches, or crops of an image, in a step."""
+    learning_rate: float = 2e-3
+    averaged_steps: int = 500
+    """Memory of the running mean of the weights, which is the result."""
+    seed: int = 20270601
 
 
-def train(settings: TrainingSettings, *, every: int = 50) -> CosmicRayNetwork:
-    """Train a network on patches made on the fly; no patch is seen twice.
+def train(
+    network: nn.Module,
+    domain: Domain,
+    settings: TrainingSettings,
+    report: Report | None = None,
+    *,
+    every: int = 200,
+) -> nn.Module:
+    """Train a network on fields made on the fly.
+
+    Multiplications are in bfloat16, weights in float32.
 
     Parameters
     ----------
+    network
+        The network to begin with; left as it is.
+    domain
+        What is simulated.
     settings
         Length, sizes and seed.
+    report
+        Called with the step, the mean loss since the last call and the mean network.
     every
-        Print the loss every so many steps.
+        Steps from one report to the next.
 
     Returns
     -------
-    CosmicRayNetwork
-        The trained network.
+    torch.nn.Module
+        The running mean of the trained network.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    network = CosmicRayNetwork()
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, settings.steps, pct_start=0.1
-    )
+    denser = replace(domain, rate=(domain.rate[0], RATE_FACTOR * domain.rate[1]))
+    pool = Pool(denser, settings.fields, rng)
+    if isinstance(network, PatchNetwork):
+        batches = patches(pool, PATCH_PIXEL, settings.batch, rng)
+    else:
+        batches = crops(pool, settings.batch, rng)
+    network = copy.deepcopy(network).train()
+    mean = copy.deepcopy(network).requires_grad_(False)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
     losses = []
-    for step in range(1, settings.steps + 1):
-        scaled, label, weight = draw_batch(settings, rng)
+    for step, arrays in zip(range(1, settings.steps + 1), batches, strict=False):
+        for group in optimiser.param_groups:
+            group["lr"] = _learning_rate(settings, step)
+        *inputs, label, weight = map(torch.from_numpy, arrays)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logit = network(*inputs)
+        loss = binary_cross_entropy_with_logits(logit.float(), label, weight)
         optimiser.zero_grad(set_to_none=True)
-        logit = network(torch.from_numpy(scaled))
-        loss = binary_cross_entropy_with_logits(
-            logit, torch.from_numpy(label), torch.from_numpy(weight)
-        )
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 0.1)
         optimiser.step()
-        schedule.step()
         losses.append(loss.item())
-        if step % every == 0:
-            mean = float(np.mean(losses[-every:]))
-            print(f"step {step} of {settings.steps}: loss {mean:.5f}", file=sys.stderr, flush=True)
-    network.eval()
-    return network
+        _average(mean, network, 1 / min(settings.averaged_steps, step))
+        if step % every == 0 and report is not None:
+            report(step, float(np.mean(losses[-every:])), mean)
+    return mean.eval()
 
 
-def draw_batch(
-    settings: TrainingSettings, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return scaled pixels, labels and weights, each of shape (batch, 1, side, side)."""
-    planes = [
-        sample(make_patch(draw_settings(rng, rate=RATE_RANGE), settings.patch_pixel, rng))
-        for _ in range(settings.batch)
-    ]
-    scaled, label, weight = (np.stack(plane)[:, None] for plane in zip(*planes, strict=True))
-    return scaled, label, weight
+def print_loss(step: int, loss: float, _: nn.Module) -> None:
+    """Print the mean loss of the last steps."""
+    print(f"step {step}: loss {loss:.5f}", file=sys.stderr, flush=True)
 
 
-def sample(
-    patch: Patch,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return scaled pixels, label and weight of one patch."""
-    size = len(patch.electron)
-    window = slice(0, size)
-    level, noise = measure_background(patch.electron, cell=size).at(window, window)
-    label = (patch.deposit > LABEL_ELECTRON).astype(np.float32)
-    weight = np.ones_like(label)
-    weight[(patch.deposit > TRACE_ELECTRON) & (patch.deposit <= LABEL_ELECTRON)] = TRACE_WEIGHT
-    weight[patch.hot] = 0
-    return scale(patch.electron, level, noise), label, weight
+def _learning_rate(settings: TrainingSettings, step: int) -> float:
+    """Return a rate that rises, stays, and falls to zero at the end."""
+    rise = min(1.0, step / WARM_UP_STEPS)
+    fall = min(1.0, (settings.steps - step + 1) / settings.falling_steps)
+    return settings.learning_rate * rise * fall
 
 
-def described(settings: TrainingSettings) -> dict[str, int | float]:
-    """Return every setting by name, for the model's metadata."""
-    return {
-        **asdict(settings),
-        "label_electron": LABEL_ELECTRON,
-        "trace_electron": TRACE_ELECTRON,
-        "trace_weight": TRACE_WEIGHT,
-        "rate_minimum": RATE_RANGE[0],
-        "rate_maximum": RATE_RANGE[1],
-    }
+def _average(mean: nn.Module, network: nn.Module, weight: float) -> None:
+    with torch.no_grad():
+        for kept, new in zip(mean.parameters(), network.parameters(), strict=True):
+            kept.lerp_(new, weight)
+        for kept, new in zip(mean.buffers(), network.buffers(), strict=True):
+            kept.copy_(new)
