@@ -133,7 +133,7 @@ def _settings() -> Iterator[Case]:
         "estimate_variance.photon_noise=perhaps": "photon_noise",
         "estimate_variance.photon_noise=7": "photon_noise",
         "subtract_bias.scale=big": "scale",
-        "fill_flagged.radius_pixel=much": "radius_pixel",
+        "fill_flagged.psf_sigma_pixel=much": "psf_sigma_pixel",
         "set_wcs.x=1": "x",
         "image.detector=7": "image",
         "mbi.l1.x=1": "mbi",

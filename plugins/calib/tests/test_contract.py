@@ -108,6 +108,7 @@ def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
         "flag_hot_pixels": ((frame(20.0), reference(9.0, RATE), READOUT), {}),
         "flag_saturation": ((frame(20.0),), {}),
         "detect_cosmic_rays": ((frame(20.0),), {"method": "lacosmic"}),
+        "flag_trails": ((frame(20.0), READOUT), {"shortest_pixel": 50}),
         "fill_flagged": ((flagged,), {}),
         "to_rate": ((frame(20.0),), {}),
         "combine": (([frame(20.0), frame(21.0), frame(22.0)],), {"weighted": True}),

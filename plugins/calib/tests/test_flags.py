@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from csst_calib.stages.bad_pixels import flag_bad_pixels, flag_hot_pixels
-from csst_calib.stages.fill import fill_flagged
 from csst_calib.stages.saturation import flag_saturation
 from csstcore.api import UnprocessableData, replace
 
@@ -55,41 +54,6 @@ def test_pixels_at_the_full_well_are_saturated_without_a_flag(make_image) -> Non
 def test_unsaturated_image_gets_no_flag(make_image, rng, readout) -> None:
     image = make_image(rng.uniform(0.0, 60000.0, readout.shape))
     assert not flag_saturation(image).flagged("saturated").any()
-
-
-def test_flagged_pixels_become_smooth_and_the_rest_stays(make_image, readout, rng) -> None:
-    y, x = np.mgrid[: readout.shape[0], : readout.shape[1]]
-    surface = 100.0 + 0.2 * x + 0.1 * y
-    image = make_image(surface)
-    hit = rng.random(readout.shape) < 0.03
-    image.data[hit] = 1e6
-    image.set_flag("cosmic_ray", hit)
-    filled = fill_flagged(image)
-    assert np.abs(filled.data - surface)[hit].max() < 0.6
-    assert np.array_equal(filled.data[~hit], image.data[~hit])
-    assert np.all(image.data[hit] == 1e6)
-    assert filled.flags is image.flags
-
-
-def test_wide_gaps_are_bridged_and_endless_ones_are_zero(make_image, readout) -> None:
-    image = make_image(40.0)
-    gap = np.zeros(readout.shape, np.bool_)
-    gap[50:80, 60:90] = True
-    image.set_flag("bad", gap)
-    image.data[gap] = np.nan
-    assert fill_flagged(image).data == pytest.approx(40.0)
-    image.set_flag("bad", np.ones(readout.shape, np.bool_))
-    assert np.all(fill_flagged(image).data == 0.0)
-
-
-def test_saturated_stars_are_not_filled(make_image, readout) -> None:
-    image = make_image(40.0)
-    image.data[30, 30] = 70000.0
-    core = np.zeros(readout.shape, np.bool_)
-    core[30, 30] = True
-    image.set_flag("saturated", core)
-    assert fill_flagged(image).data[30, 30] == 70000.0
-    assert fill_flagged(image, flags=("saturated",)).data[30, 30] == pytest.approx(40.0)
 
 
 def test_hot_pixels_need_the_read_noise(make_image, readout) -> None:

@@ -82,9 +82,14 @@ def csst_stages() -> list[Stage]:
             "Flag pixels hit by cosmic rays",
         ),
         Stage(
+            "flag_trails",
+            "csst_calib.stages.trails:flag_trails",
+            "Flag as ``trail`` the trails of satellites and other objects that cross the frame",
+        ),
+        Stage(
             "fill_flagged",
             "csst_calib.stages.fill:fill_flagged",
-            "Replace flagged pixels by a smooth local interpolation, for detection and display",
+            "Replace flagged pixels by what their neighbours tell, for detection and photometry",
         ),
         Stage(
             "to_rate",

@@ -8,81 +8,60 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_calib.compiled import compiled
+from csst_calib.fill_kernel import fill
+from csst_calib.tiles import spread_rows
 from csstcore.api import Image, metric, replace
-
-LARGEST_RADIUS = 64
-"""No gap that can be bridged sensibly is wider than this."""
 
 
 def fill_flagged(
     image: Image,
     *,
-    radius_pixel: Annotated[int, Field(ge=1, le=16)] = 2,
-    flags: tuple[str, ...] = ("bad", "hot", "cosmic_ray"),
+    psf_sigma_pixel: Annotated[float, Field(gt=0.3, le=3)] = 1.0,
+    flags: tuple[str, ...] = ("bad", "hot", "cosmic_ray", "trail"),
 ) -> Annotated[Image, "filled"]:
-    """Replace flagged pixels by a smooth local interpolation, for detection and display.
+    """Replace flagged pixels by what their neighbours tell, for detection and photometry.
 
-    A flagged pixel gets the Gaussian-weighted mean (sigma half the radius) of the pixels
-    without these flags in a square of `radius_pixel`; the square doubles until it holds at
-    least three of them. No noise is added. Saturated pixels are kept by default: detection
-    must see bright stars.
+    In the sky a flagged pixel gets the Gaussian-weighted mean of the pixels without these
+    flags within 3 pixels. Where they scatter by more than their noise it gets the mean of a
+    Gaussian process whose covariance is that of a source as wide as the PSF: steep where the
+    source is bright, shy where it is lost in the noise. Within gaps wider than that, of trails
+    or columns, it gets the median of the surroundings. No noise is added: noise over filled
+    pixels makes sources out of what a cosmic ray left beside them. Saturated pixels are kept
+    by default: detection must see bright stars.
+
+    The variance of a filled pixel counts that its value repeats the noise of its neighbours,
+    so that variances still add up to that of an aperture.
 
     Parameters
     ----------
     image
         Calibrated image; unchanged.
-    radius_pixel
-        Half width of the first square.
+    psf_sigma_pixel
+        Standard deviation of the core of the PSF. The result depends on it weakly.
     flags
         Names of the flags to fill.
 
     Returns
     -------
     filled
-        New data plane; variance, flags and wcs are shared with `image`. Pixels farther
-        than 64 pixels from any usable one become 0.
+        New data and variance; flags and wcs are shared with `image`. Pixels without usable
+        ones within 128 pixels become 0 with infinite variance. Metric ``filled_pixels``.
     """
+    bits = np.uint16(sum(int(image.bit(name)) for name in set(flags)))
     data = image.data.copy()
-    if image.flags is not None:
-        bits = np.uint16(sum(int(image.bit(name)) for name in set(flags)))
-        count = _fill(image.data, image.flags, bits, radius_pixel, data)
-        metric("filled_pixels", int(count))
-    return replace(image, data=data)
-
-
-@compiled
-def _fill(
-    data: NDArray[np.float32],
-    flags: NDArray[np.uint16],
-    bits: np.uint16,
-    first_radius: int,
-    filled: NDArray[np.float32],
-) -> int:
-    rows, columns = data.shape
+    variance = None if image.variance is None else image.variance.copy()
     count = 0
-    for y in range(rows):
-        for x in range(columns):
-            if not (flags[y, x] & bits):
-                continue
-            count += 1
-            filled[y, x] = 0
-            radius = first_radius
-            while radius <= LARGEST_RADIUS:
-                total = 0.0
-                weights = 0.0
-                used = 0
-                for j in range(max(0, y - radius), min(rows, y + radius + 1)):
-                    for i in range(max(0, x - radius), min(columns, x + radius + 1)):
-                        if flags[j, i] & bits or not np.isfinite(data[j, i]):
-                            continue
-                        square = (j - y) * (j - y) + (i - x) * (i - x)
-                        weight = np.exp(-2.0 * square / (radius * radius))
-                        total += weight * data[j, i]
-                        weights += weight
-                        used += 1
-                if used >= 3:
-                    filled[y, x] = total / weights
-                    break
-                radius *= 2
-    return count
+    if image.flags is not None:
+        known = _of_sky(image.data) if image.variance is None else image.variance
+        result = np.empty_like(known) if variance is None else variance
+        count, _ = fill(image.data, known, image.flags, bits, psf_sigma_pixel, data, result)
+    metric("filled_pixels", int(count))
+    return replace(image, data=data, variance=variance)
+
+
+def _of_sky(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the variance of the sky for every pixel, from differences of neighbours."""
+    difference = np.abs(np.diff(spread_rows(data), axis=1))
+    known = difference[np.isfinite(difference)]
+    scatter = 1.4826 * float(np.median(known)) / np.sqrt(2.0) if known.size else 0.0
+    return np.full(data.shape, max(scatter**2, 1e-12), np.float32)

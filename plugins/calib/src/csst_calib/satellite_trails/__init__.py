@@ -1,0 +1,1 @@
+"""Trails of satellites: found as lines in a binned frame, refined and masked pixel by pixel."""
