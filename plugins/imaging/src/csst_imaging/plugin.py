@@ -66,6 +66,11 @@ def csst_stages() -> list[Stage]:
             "Measure the distortion of all detectors from exposures of star fields",
         ),
         Stage(
+            "flag_bright_stars",
+            f"{stages}.bright_stars:flag_bright_stars",
+            "Flag as ``ghost`` and ``scattered_light`` where bright stars leave light",
+        ),
+        Stage(
             "measure_photometry",
             f"{stages}.photometry:measure_photometry",
             "Measure aperture, Kron and total fluxes of sources",
@@ -119,6 +124,12 @@ def csst_definitions() -> list[Definition]:
 def csst_references() -> list[ReferenceType]:
     """Return the reference types that the stages ask for."""
     return [
+        ReferenceType(
+            "stray_light",
+            "toml",
+            "Ghosts and scattered light of bright stars",
+            product="csst_imaging.stray_light:StrayLight",
+        ),
         ReferenceType(
             "stars",
             "fits",
@@ -206,6 +217,16 @@ def csst_checks() -> list[Check]:
             f"{checks}:relation_error",
             "Error of the colour terms at the middle of their stars, in mag",
         ),
+        Check(
+            "psf_fwhm",
+            "csst_imaging.checks_psf:psf_fwhm",
+            "Median FWHM of the PSF over the field, in pixels",
+        ),
+        Check(
+            "psf_ellipticity",
+            "csst_imaging.checks_psf:psf_ellipticity",
+            "Largest ellipticity of the PSF over the field",
+        ),
     ]
 
 
@@ -229,5 +250,10 @@ def csst_figures() -> list[Figure]:
             "zero_point",
             f"{figures}:zero_point",
             "Residuals of the reference stars about the zero point, by colour and magnitude",
+        ),
+        Figure(
+            "psf_field",
+            "csst_imaging.figures_psf:psf_field",
+            "Show the PSF at places of the field, its width and its ellipticity",
         ),
     ]
