@@ -78,9 +78,9 @@ def _converted(hdu: HduModel, part: Plane, factor: float, bits: NDArray[np.uint1
     if hdu.form == "standard_deviation":
         return np.asarray(np.sqrt(part) * part.dtype.type(factor))
     if hdu.form == "inverse_variance":  # what has no positive variance has no weight
-        weight = np.zeros(part.shape, part.dtype)
-        np.divide(part.dtype.type(factor**-2), part, out=weight, where=part > 0)
-        return weight
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = part.dtype.type(factor**-2) / part
+        return np.where(part > 0, weight, part.dtype.type(0))
     return np.asarray(part * part.dtype.type(factor**2))
 
 

@@ -21,6 +21,7 @@ from csstcore.definitions.encode import flag_table, stored_plane, unit_factor
 from csstcore.definitions.model import DefinitionModel, HduModel
 from csstcore.definitions.names import format_name
 from csstcore.definitions.sources import Sources, look_up
+from csstcore.definitions.stream import write_units
 from csstcore.definitions.write_table import table_unit
 from csstcore.errors import FileError
 from csstcore.products.meta import Meta
@@ -70,8 +71,7 @@ def write_product(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # astropy's remarks on units and long cards
         units = _units(writing, products, own)
-        # astropy swaps the bytes of a plane while it writes it, and back: no copy is made
-        write_whole(path, lambda stream: units.writeto(stream, checksum=True))
+        write_whole(path, lambda stream: write_units(units, stream))
     return path
 
 

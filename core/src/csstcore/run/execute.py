@@ -25,7 +25,7 @@ from csstcore.run.record import FileRecord, JobRecord, StageRecord, save_record
 from csstcore.run.spool import Spool
 from csstcore.run.stages import Stages
 from csstcore.run.status import Failure, Status
-from csstcore.run.writing import Writer, commit
+from csstcore.run.writing import Staged, Writer, commit
 
 logger = logging.getLogger("csstcore.run")
 
@@ -136,11 +136,7 @@ class _Execution:
         if staged:
             folder = product_folder(self.env.setup.folder, self.env.plan.name, self.job.id)
             paths = commit(staged, folder)
-            with self._hashing():
-                self._record_outputs(
-                    (file.output, file.definition, path)
-                    for file, path in zip(staged, paths, strict=True)
-                )
+            self._record_outputs(zip(staged, paths, strict=True))
 
     def _hash_inputs(self) -> None:
         for name, units in self.job.inputs.items():
@@ -163,13 +159,15 @@ class _Execution:
                     FileRecord(name, str(path), choice.sha256, size, mtime_ns, source=choice.source)
                 )
 
-    def _record_outputs(self, files: Iterable[tuple[str, str, Path]]) -> None:
-        for name, definition, path in files:
-            found = hash_file(path)
+    def _record_outputs(self, files: Iterable[tuple[Staged, Path]]) -> None:
+        for file, path in files:
+            written, cpu_s = file.digest.result()
+            _, size, mtime_ns = stamp(path)
             relative = path.relative_to(self.env.setup.folder).as_posix()
             self.record.outputs.append(
-                FileRecord(name, relative, found.sha256, found.size, found.mtime_ns, definition)
+                FileRecord(file.output, relative, written.sha256, size, mtime_ns, file.definition)
             )
+            self.record.hashing_s += cpu_s
 
     def _fail(self, stage: StageRecord) -> None:
         self.record.status = Status.FAILED

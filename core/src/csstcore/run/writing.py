@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from csstcore.pipeline.plan import PlanOutput
 from csstcore.report import draw_figures, run_checks
 from csstcore.run.call import now
 from csstcore.run.environment import Environment
+from csstcore.run.hashes import FileHash, hash_file
 from csstcore.run.jobs import Job
 from csstcore.run.reading import note_check
 from csstcore.run.record import CallRecord, FigureRecord, JobRecord, StageRecord
@@ -33,6 +36,8 @@ class Staged:
     output: str
     definition: str
     path: Path
+    digest: Future[tuple[FileHash, float]]
+    """Its hash, and the CPU time that took in seconds."""
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Writer:
     record: JobRecord
     staging: Path
     _names: set[str] = field(default_factory=set)
+    _hashing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "sha256"))
+    """Hashes a file while the next one is written."""
 
     def write(self) -> list[Staged]:
         """Write every output there is; why others are absent goes into the record.
@@ -55,6 +62,10 @@ class Writer:
         FileError
             If a product does not fit its definition or the disk refuses it.
         """
+        with self._hashing:
+            return self._write_all()
+
+    def _write_all(self) -> list[Staged]:
         staged: list[Staged] = []
         for output in self.env.plan.outputs:
             found = False
@@ -111,7 +122,8 @@ class Writer:
                 f"the file name of {definition.full_name} needs a field that tells them apart"
             )
         self._names.add(path.name)
-        return Staged(output.name, definition.full_name, path)
+        digest = self._hashing.submit(_hash, path)
+        return Staged(output.name, definition.full_name, path, digest)
 
     def _quality(
         self,
@@ -217,6 +229,11 @@ class Writer:
             if output.name in step.outputs.values() and not stage.status.delivered:
                 return f"stage {stage.id} {stage.status}: {stage.why}"
         return "no stage gave one"
+
+
+def _hash(path: Path) -> tuple[FileHash, float]:
+    start = time.thread_time()
+    return hash_file(path), time.thread_time() - start
 
 
 def commit(staged: list[Staged], folder: Path) -> list[Path]:
