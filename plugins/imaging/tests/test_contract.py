@@ -14,8 +14,9 @@ from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.focal_plane import solve_focal_plane
 from csst_imaging.stages.photometry import measure_photometry
 from csst_imaging.stages.psf import model_psf
+from csst_imaging.stray_light import Ghost, Halo, StarColour, StrayLight
 from csst_imaging.tpv import tangent_wcs, with_size
-from csstcore.api import Image, Meta, Table, Wcs
+from csstcore.api import Image, Meta, Table, Wcs, replace
 from csstcore.testing.contract import *  # noqa: F403
 
 PLUGIN = "imaging"
@@ -76,6 +77,12 @@ def examples():
     catalog = Table(sources.table, meta=meta, wcs=with_size(wcs, image.shape))
     small = {"shift_arcsec": 2.0, "distortion_pixel": 5.0}
     psf = model_psf(image, sources, background)
+    rate = replace(image, unit=u.electron / u.s, meta=replace(image.meta, filter="g"))
+    stray_light = StrayLight(
+        (Ghost(1e-3, 20.0, 0.3, (5.0, 3.0), 0.01, 3.0),),
+        Halo(0.01, 5.0, 3.0),
+        {"g": StarColour(26.0, 0.0, 0.0)},
+    )
     return {
         "estimate_background": ((image,), {}),
         "detect_sources": ((image, background), {}),
@@ -91,6 +98,7 @@ def examples():
         "solve_focal_plane": (([catalog], Table(stars)), small),
         "refine_position": ((catalog, solve_focal_plane([catalog], Table(stars), **small)), {}),
         "measure_distortion": (([catalog], [Table(stars)]), small),
+        "flag_bright_stars": ((rate, rate, Table(stars), stray_light), {"limit_sigma": 1e-3}),
         "measure_photometry": ((image, sources, background, Wcs(wcs)), {}),
         "fit_galaxies": ((image, background, galaxies, psf), {}),
         "calibrate_flux": ((image, catalog, Table(stars), colour_terms, passbands), {}),

@@ -56,6 +56,11 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "Raw frames of the survey camera: 9560 x 9264, and 920 x 608 for tests",
         ),
         ReferenceRules(
+            "imaging.stray_light",
+            "references/stray_light.toml",
+            "Ghosts and scattered light of the survey camera, proposed",
+        ),
+        ReferenceRules(
             "imaging.passbands",
             "references/passbands.toml",
             "The seven filters of the survey camera",
