@@ -26,7 +26,7 @@ G_SPREAD = 0.8
 """Standard deviation of g1 and g2; |g| = 0.8 is the axis ratio 0.45."""
 
 LN_INDEX_MEAN, LN_INDEX_SPREAD = math.log(1.5), 0.7
-LN_RADIUS_RATIO, LN_RADIUS_RATIO_SPREAD = math.log(0.7), 0.6
+LN_RADIUS_RATIO, LN_RADIUS_RATIO_SPREAD = math.log(0.7), 1.0
 """Of the bulge to the disk."""
 
 G_DIFFERENCE_SPREAD = 0.3
