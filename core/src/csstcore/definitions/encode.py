@@ -80,7 +80,7 @@ def _converted(hdu: HduModel, part: Plane, factor: float, bits: NDArray[np.uint1
     if hdu.form == "inverse_variance":  # what has no positive variance has no weight
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = part.dtype.type(factor**-2) / part
-        return np.where(part > 0, weight, part.dtype.type(0))
+        return np.asarray(np.where(part > 0, weight, part.dtype.type(0)))
     return np.asarray(part * part.dtype.type(factor**2))
 
 

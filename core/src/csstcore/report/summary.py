@@ -130,7 +130,7 @@ def read_kept(run_folder: Path, run: Record, first: int, most: int) -> list[Job]
     Those whose records are gone are left out; all are if there are more than `most`.
     """
     kept = run.get("kept", {})
-    jobs = []
+    jobs: list[Job] = []
     for name in kept if len(kept) <= most else ():
         with suppress(OSError, ValueError):
             record = json.loads((run_folder.parents[1] / kept[name]).read_bytes())
