@@ -15,7 +15,8 @@ from scipy.spatial import cKDTree
 
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.photometry import measure_photometry
-from csstcore.api import Image, Table, UnprocessableData, replace
+from csstcore.api import Image, UnprocessableData, replace
+from csstcore.notes import collecting
 
 
 def test_every_star_above_ten_sigma_is_found_once_and_nothing_else(field):
@@ -102,12 +103,14 @@ def test_noise_must_be_known(field):
         detect_sources(replace(field.image, variance=None), field.background)
 
 
-@pytest.mark.oracle
 @pytest.mark.data
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyUserWarning")
 @pytest.mark.skipif("CSST_TEST_DATA" not in os.environ, reason="needs CSST_TEST_DATA")
-def test_emmi_field_agrees_with_sextractor():
-    """256 x 256 pixels of NTT/EMMI; the catalogue was made with a 3 x 3 filter and MINAREA 5."""
+def test_emmi_field_agrees_with_its_catalogue():
+    """256 x 256 pixels of NTT/EMMI; the SExtractor catalogue has 65 sources, MINAREA 5.
+
+    Its apertures of 5 pixels are at isophotal positions, so at the edges of blends they differ.
+    """
     folder = Path(os.environ["CSST_TEST_DATA"]) / "imaging" / "emmi_sep"
     data = fits.getdata(io.BytesIO((folder / "image.fits").read_bytes())).astype(np.float32)
     back, rms = (
@@ -117,15 +120,17 @@ def test_emmi_field_agrees_with_sextractor():
     background = Image(back.astype(np.float32), variance=(rms.astype(np.float32)) ** 2)
     image = Image(data)
     sources = detect_sources(image, background, min_area_pixel=5, kernel_fwhm_pixel=2.0)
-    catalog = measure_photometry(image, Table(sources.table), background).table
+    with collecting():
+        catalog = measure_photometry(image, sources, background).table
     lines = (folder / "image.cat").read_text().splitlines()
     reference = np.array([line.split()[:18] for line in lines if line[0] != "#"], float)
-    assert abs(len(catalog) - len(reference)) <= 0.1 * len(reference)
     tree = cKDTree(np.stack([catalog["x"].value, catalog["y"].value], axis=-1))
+    distance, nearest = tree.query(reference[:, 1:3])
+    assert np.mean(distance < 3.0) >= 0.99
+    assert len(catalog) < 1.1 * len(reference)
+    aperture = catalog["flux_aperture"].value[nearest, 2] / reference[:, 12] - 1.0
     bright = reference[:, 12] > 20 * reference[:, 13]
-    distance, nearest = tree.query(reference[bright, 3:5])
-    assert np.mean(distance < 0.5) > 0.9
-    assert np.median(distance) < 0.05
-    same = distance < 0.5
-    kron = catalog["flux_kron"].value[nearest[same]] / reference[bright, 15][same]
-    assert abs(np.median(kron) - 1.0) < 0.03
+    assert np.count_nonzero(bright) == 20
+    assert np.abs(aperture[bright]).max() < 0.01
+    kron = catalog["flux_kron"].value[nearest][bright] / reference[bright, 15] - 1.0
+    assert abs(np.median(kron)) < 0.01

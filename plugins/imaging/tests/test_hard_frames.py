@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from csst_imaging.stages.background import estimate_background
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.photometry import measure_photometry
-from csstcore.api import Image, UnprocessableData, replace
+from csstcore.api import Image, Table, UnprocessableData, replace
 from csstcore.notes import collecting
 
 SHAPE = (300, 260)
@@ -115,3 +115,29 @@ def test_cluster_core_is_parted_in_seconds(renderer):
     assert np.mean(distance[apart & (flux > 1e4)] < 1.0) > 0.97
     near, _ = cKDTree(np.column_stack([x, y])).query(tree.data)
     assert np.mean(near < 2.0) > 0.97
+
+
+def test_positions_outside_the_image_have_no_flux(renderer):
+    rng = np.random.default_rng(2)
+    at = np.array([130.3, 60.0]), np.array([120.7, 200.0]), np.array([5e4, 5e4])
+    image = renderer.observe(renderer.signal(SHAPE, *at), rng)
+    background = estimate_background(image)
+    sources = detect_sources(image, background)
+    for x in (-30.0, 400.0):
+        table = sources.table.copy()
+        table["x"][0] = x * u.pixel
+        with collecting():
+            catalog = measure_photometry(image, Table(table), background).table
+        assert np.isnan(catalog["flux_aperture"].value[0]).all()
+        assert np.isfinite(catalog["flux_aperture"].value[1]).all()
+
+
+def test_sources_without_position_are_refused(renderer):
+    rng = np.random.default_rng(2)
+    at = np.array([130.3]), np.array([120.7]), np.array([5e4])
+    image = renderer.observe(renderer.signal(SHAPE, *at), rng)
+    background = estimate_background(image)
+    table = detect_sources(image, background).table.copy()
+    table["x"][0] = np.nan * u.pixel
+    with pytest.raises(UnprocessableData, match="1 of 1 sources have no finite x, y"):
+        measure_photometry(image, Table(table), background)

@@ -46,7 +46,7 @@ def sum_circles(
     Returns
     -------
     tuple
-        Sums and errors, shape (positions, radii); and the index of the smallest circle that
+        Sums and errors, shape (positions, radii), NaN for positions outside the image; and the index of the smallest circle that
         is not complete (number of radii if all are).
     """
     rows, columns = data.shape
@@ -57,6 +57,10 @@ def sum_circles(
     complete = np.full(x.size, number, np.int32)
     light, squares = np.zeros((side + 1, side)), np.zeros((side + 1, side))
     for i in range(x.size):
+        if not (-0.5 < x[i] < columns - 0.5 and -0.5 < y[i] < rows - 0.5):
+            flux[i] = noise[i] = np.nan
+            complete[i] = 0
+            continue
         margin = min(x[i], y[i], columns - 1 - x[i], rows - 1 - y[i]) + 0.5
         complete[i] = np.searchsorted(radii, margin, side="right")
         reach = radii[-1] + 0.5

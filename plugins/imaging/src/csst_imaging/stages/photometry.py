@@ -70,11 +70,16 @@ def measure_photometry(
     Raises
     ------
     UnprocessableData
-        The background does not fit or there is no variance.
+        The background does not fit, there is no variance, or sources have no position.
     """
     if len(sources) == 0:
         raise UnprocessableData("the list of sources is empty")
     table = QTable(sources.table, copy=True)
+    lost = ~np.isfinite(values(table, "x", u.pixel) + values(table, "y", u.pixel))
+    if lost.any():
+        raise UnprocessableData(
+            f"{np.count_nonzero(lost)} of {len(table)} sources have no finite x, y"
+        )
     for name, column in measure_fluxes(image, background, table).items():
         table[name] = column
     mark_neighbours(table)
@@ -104,7 +109,7 @@ def measure_fluxes(
 
     parts = each(measure, pieces(len(table), 64))
     flux, error, complete, kron = (np.concatenate(part) for part in zip(*parts, strict=True))
-    nearest = np.clip(np.rint(y).astype(int), 0, image.shape[0] - 1)
+    row = np.clip(np.rint(y).astype(int), 0, image.shape[0] - 1)
     column = np.clip(np.rint(x).astype(int), 0, image.shape[1] - 1)
     return {
         "flux_aperture": flux,
@@ -115,7 +120,7 @@ def measure_fluxes(
         "flux_kron_error": kron[:, 3],
         "light_radius": kron[:, 5:],
         "aperture_cut": ((kron[:, 4] > 0) | (complete <= REFERENCE_APERTURE)).astype(np.int32),
-        "sky": background.data[nearest, column].astype(np.float64),
+        "sky": background.data[row, column].astype(np.float64),
     }
 
 
