@@ -277,6 +277,18 @@ def test_colour_terms_refuse_what_they_cannot_be_made_of():
         measure_colour_terms([catalog], Table(stars.table[:10]), PASSBANDS)
 
 
+def test_fields_that_differ_as_a_whole_make_the_relation_less_certain():
+    errors = []
+    for shift in (0.0, 0.02):
+        fields = [sky(seed=seed, zero_point=26.0 + shift * (seed % 2)) for seed in range(4)]
+        stars = Table(vstack([listed.table for _, listed in fields]))
+        terms = measure_colour_terms([catalog for catalog, _ in fields], stars, PASSBANDS)
+        errors.append(checks.relation_error(terms))
+    # the mean of four fields that scatter by 0.0115 mag
+    assert errors[0] < 0.003
+    assert errors[1] == pytest.approx(0.0058, abs=0.0015)
+
+
 def test_a_catalogue_that_cannot_be_used_is_left_out_of_colour_terms():
     catalog, stars = sky(seed=59)
     lost = changed(catalog, ra=np.full(300, np.nan) * u.deg)

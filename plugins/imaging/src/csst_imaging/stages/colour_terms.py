@@ -64,9 +64,10 @@ def measure_colour_terms(
 
     Exposures of standard fields define the magnitudes of a filter: their zero point is the
     nominal one. Magnitude minus G of their stars is fitted by a polynomial in BP - RP and a
-    term in E(B-V), robustly and with the scatter of single stars. Metrics:
-    ``colour_term_stars``, ``colour_term_scatter``, ``colour_term_error`` (of the relation at
-    the mean of the stars), ``combined_frames``.
+    term in E(B-V), robustly and with the scatter of single stars. That fields differ by more
+    than their errors is in the error of the relation. Metrics: ``colour_term_stars``,
+    ``colour_term_scatter``, ``colour_term_error`` (of the relation at the mean of the stars),
+    ``combined_frames``.
 
     Parameters
     ----------
@@ -175,6 +176,8 @@ def fit_terms(sample: Sample, order: int) -> ColourTerms:
         variance = measured_variance + terms.variance(seen)
         fit = fit_with_scatter(basis[usable], (measured - seen.g)[usable], variance[usable])
         terms = filled(terms, fit, wanted)
+        shared = field_variance(sample, usable, basis @ terms.coefficients[wanted], seen, fit)
+        terms.covariance[0, 0] += shared
         expected = seen.g + terms.basis(seen.bp_rp, seen.reddening) @ terms.coefficients
         usable = bright_enough(sample, expected)
         if np.count_nonzero(usable) < FEWEST_STARS:
@@ -183,6 +186,35 @@ def fit_terms(sample: Sample, order: int) -> ColourTerms:
                 f"expected at least {FEWEST_STARS}"
             )
     return terms
+
+
+def field_variance(
+    sample: Sample,
+    usable: NDArray[np.bool_],
+    relation: NDArray[np.float64],
+    seen: ReferencePhotometry,
+    fit: ScatterFit,
+) -> float:
+    """Return the variance of the mean that fields differing as a whole add.
+
+    What all stars of a frame share (the correction of its apertures to total fluxes) makes the
+    fields' mean residuals differ by more than their errors (DerSimonian & Laird 1986, Controlled
+    Clinical Trials 7, 177).
+    """
+    residual = sample.measured()[0] - seen.g - relation
+    weight = np.zeros(len(sample))
+    weight[usable] = fit.weight
+    ends = np.cumsum([len(each) for each in sample.pairs])[:-1]
+    parts = zip(np.split(weight, ends), np.split(residual, ends), strict=True)
+    sums = [(w.sum(), (w * r).sum()) for w, r in parts if w.sum() > 0]
+    if len(sums) < 2:
+        return 0.0
+    total = np.array([w for w, _ in sums])
+    mean = np.array([r for _, r in sums]) / total
+    centre = np.average(mean, weights=total)
+    excess = np.sum(total * (mean - centre) ** 2) - (len(total) - 1)
+    between = max(excess / (total.sum() - np.sum(total**2) / total.sum()), 0.0)
+    return float(between * np.sum(total**2) / total.sum() ** 2)
 
 
 def bright_enough(sample: Sample, expected: NDArray[np.float64]) -> NDArray[np.bool_]:
