@@ -95,7 +95,7 @@ def node_weights(
         Number of nodes along v and u; node (j, i) has the index ``j * nodes[1] + i``.
     """
     size = np.array(nodes[::-1]) - 1
-    at = (np.clip(scaled, -1.0, 1.0) + 1.0) / 2.0 * size
+    at = (np.clip(np.nan_to_num(scaled), -1.0, 1.0) + 1.0) / 2.0 * size
     low = np.minimum(at.astype(np.intp), size - 1)
     part = at - low
     column, row = low.T
