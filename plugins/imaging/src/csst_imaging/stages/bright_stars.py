@@ -26,6 +26,8 @@ _Floats = NDArray[np.float64]
 _SAMPLE = 16
 _TYPICAL_COLOUR = 0.8
 LARGEST_HALO_PIXEL = 2000.0
+_MARGIN_PIXEL = 1500.0
+"""Stars so far off the detector still send light to it."""
 
 
 def flag_bright_stars(
@@ -118,7 +120,8 @@ def _place(image: Image, stars: Table, band: StarColour) -> tuple[_Floats, _Floa
     colour = np.where(np.isfinite(colour), colour, _TYPICAL_COLOUR)
     mag = found.magnitude + band.constant + band.slope * (colour - _TYPICAL_COLOUR)
     rows, columns = image.shape
-    corner = image.wcs.wcs_pix2world([[columns / 2, rows / 2], [-columns / 2, -rows / 2]], 1)
+    outside = [-_MARGIN_PIXEL, -_MARGIN_PIXEL]
+    corner = image.wcs.wcs_pix2world([[columns / 2, rows / 2], outside], 1)
     away = _cosine(found.ra_deg, found.dec_deg, *corner[0])
     near = np.flatnonzero(away > _cosine(*corner[1], *corner[0]))
     x, y = image.wcs.wcs_world2pix(found.ra_deg[near], found.dec_deg[near], 1)
