@@ -76,11 +76,11 @@ class Clock:
         """Return the function, timed."""
 
         def timed(*arguments: Any) -> Any:
-            start = time.process_time()
+            start = time.thread_time()
             try:
                 return function(*arguments)
             finally:
-                self.seconds += time.process_time() - start
+                self.seconds += time.thread_time() - start
 
         return timed
 
