@@ -15,9 +15,12 @@ from csst_calib.cosmic_rays.network import open_network
 from csst_calib.training.calibrate import calibrate
 from csst_calib.training.domain import Domain, domain_of
 from csst_calib.training.export import describe, export, load_weights
-from csst_calib.training.network import NETWORKS
+from csst_calib.training.network import NETWORKS, PATCH_PIXEL
+from csst_calib.training.samples import inputs
 from csst_calib.training.train import TrainingSettings, print_loss, train
 from csstcore.api import Onnx
+
+SAMPLED_FIELDS = 20
 
 
 def main() -> None:
@@ -40,7 +43,9 @@ def main() -> None:
     if arguments.start is not None:
         load_weights(network, arguments.start)
         started["start_sha256"] = hashlib.sha256(arguments.start.read_bytes()).hexdigest()
-    export(train(network, domain, settings, print_loss), arguments.output)
+    trained = train(network, domain, settings, print_loss)
+    samples = inputs(domain, PATCH_PIXEL, SAMPLED_FIELDS, settings.seed + 2)
+    export(trained, arguments.output, samples)
     described = {"network": arguments.network, **asdict(settings), "domain": asdict(domain)}
     training = json.dumps(described | started, sort_keys=True)
     describe(arguments.output, {"threshold": "0.5", "training": training})

@@ -85,7 +85,7 @@ def _judged(
     window = slice(0, FIELD_PIXEL)
     for _ in range(fields):
         field = make_field(draw_settings(domain, rng), FIELD_PIXEL, rng)
-        level, noise = measure_background(field.electron, cell=FIELD_PIXEL).at(window, window)
+        level, noise = measure_background(field.electron).at(window, window)
         blind = ~np.isfinite(field.electron)
         probability = network.probability(field.electron, level, noise, blind)
         judged = ~field.unjudged

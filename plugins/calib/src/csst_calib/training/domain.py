@@ -59,6 +59,7 @@ def domain_of(table: Mapping[str, Any], detector: int) -> Domain:
         Domain(),
         thickness_um=(12.0, 30.0),
         pixel_um=(10.0, 10.0),
+        diffusion_pixel=(0.0, 0.4),
         fwhm_pixel=(1.9, 2.6),
         background_electron=(
             (SKY_FACTOR[0] * sky + dark) * EXPOSURE_SECOND[0],

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 
 from csst_calib.cosmic_rays.network import NORMALISATION
-from csst_calib.training.network import PATCH_PIXEL, PatchNetwork
+from csst_calib.training.network import PATCH_PIXEL, PatchNetwork, joined
+from csst_calib.training.quantise import Inputs, quantise, read_weights
 
 OPSET = 17
 OUTPUT = "probability"
+VIEWS = 3
 
 
-def export(network: nn.Module, path: Path) -> None:
+def export(network: nn.Module, path: Path, samples: Iterable[Inputs]) -> None:
     """Write the network with a sigmoid behind it, and what is needed to feed it.
 
     A patch network takes ``patch`` (pixels, side, side) and ``noise_electron`` (pixels, 1) and
-    gives ``probability`` (pixels); another takes ``scaled`` (batch, 1, rows, columns) and gives
-    ``probability`` of the same shape.
+    gives ``probability`` (pixels); it averages the logits of views of each patch and has its
+    matrices in whole numbers. Another network takes ``scaled`` (batch, 1, rows, columns) and
+    gives ``probability`` of the same shape.
 
     Parameters
     ----------
@@ -31,31 +34,15 @@ def export(network: nn.Module, path: Path) -> None:
         Trained network.
     path
         File to write.
+    samples
+        Inputs of a patch network by name; from them come the ranges of the whole numbers.
     """
-    if isinstance(network, PatchNetwork):
-        example: tuple[torch.Tensor, ...] = (
-            torch.zeros(2, PATCH_PIXEL, PATCH_PIXEL),
-            torch.ones(2, 1),
-        )
-        names = ["patch", "noise_electron"]
-        axes = {0: "pixels"}
+    judged_by_patches = isinstance(network, PatchNetwork)
+    if judged_by_patches:
+        _write(_OfViews(network), path, ["patch", "noise_electron"], {0: "pixels"})
+        quantise(path, samples)
     else:
-        example = (torch.zeros(1, 1, 64, 64),)
-        names = ["scaled"]
-        axes = {0: "batch", 2: "rows", 3: "columns"}
-    with warnings.catch_warnings():
-        # The newer exporter wants one more package and gives a larger graph.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            _WithSigmoid(network).eval(),
-            example,
-            str(path),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=names,
-            output_names=[OUTPUT],
-            dynamic_axes=dict.fromkeys([*names, OUTPUT], axes),
-        )
+        _write(_WithSigmoid(network), path, ["scaled"], {0: "batch", 2: "rows", 3: "columns"})
     describe(
         path,
         {
@@ -64,6 +51,27 @@ def export(network: nn.Module, path: Path) -> None:
             "torch": torch.__version__,
         },
     )
+
+
+def _write(network: nn.Module, path: Path, names: list[str], axes: dict[int, str]) -> None:
+    example = {
+        "patch": torch.zeros(2, PATCH_PIXEL, PATCH_PIXEL),
+        "noise_electron": torch.ones(2, 1),
+        "scaled": torch.zeros(1, 1, 64, 64),
+    }
+    with warnings.catch_warnings():
+        # The newer exporter wants one more package and gives a larger graph.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network.eval(),
+            tuple(example[name] for name in names),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=[OUTPUT],
+            dynamic_axes=dict.fromkeys([*names, OUTPUT], axes),
+        )
 
 
 def describe(path: Path, properties: dict[str, str]) -> None:
@@ -83,19 +91,19 @@ def load_weights(network: nn.Module, path: Path) -> None:
     ValueError
         If the file holds another architecture.
     """
-    stored = {
-        tensor.name.removeprefix("network."): np.array(numpy_helper.to_array(tensor), np.float32)
-        for tensor in onnx.load(path).graph.initializer
-    }
+    stored = {name.removeprefix("network."): values for name, values in read_weights(path).items()}
     wanted = network.state_dict()
     wrong = [
         name
         for name, values in wanted.items()
-        if name not in stored or stored[name].shape != tuple(values.shape)
+        if name not in stored or stored[name][: len(values)].shape != tuple(values.shape)
     ]
     if wrong:
         raise ValueError(f"{path}: no network of this architecture: {', '.join(wrong)}")
-    network.load_state_dict({name: torch.from_numpy(stored[name]) for name in wanted})
+    # A file's first layer has one part for each view; the first part is the network's own.
+    network.load_state_dict(
+        {name: torch.from_numpy(stored[name][: len(values)]) for name, values in wanted.items()}
+    )
 
 
 class _WithSigmoid(nn.Module):  # type: ignore[misc]  # torch comes with the extra only
@@ -105,3 +113,28 @@ class _WithSigmoid(nn.Module):  # type: ignore[misc]  # torch comes with the ext
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(self.network(*inputs))
+
+
+class _OfViews(nn.Module):  # type: ignore[misc]
+    """The mean logit of a patch as it is, turned by half a turn, and transposed.
+
+    Weights of the first layer are turned, not the patches: one matrix sees all views.
+    """
+
+    def __init__(self, network: PatchNetwork) -> None:
+        super().__init__()
+        self.layers = copy.deepcopy(network.layers)
+        place = torch.arange(PATCH_PIXEL**2).reshape(PATCH_PIXEL, PATCH_PIXEL)
+        views = (place, place.flip(0, 1), place.T)
+        first = network.layers[0]
+        weights = [
+            torch.cat([first.weight[:, view.flatten()], first.weight[:, -1:]], 1) for view in views
+        ]
+        self.layers[0] = nn.Linear(first.in_features, VIEWS * first.out_features)
+        self.layers[0].weight.data = torch.cat(weights)
+        self.layers[0].bias.data = first.bias.data.repeat(VIEWS)
+        self.width = first.out_features
+
+    def forward(self, patch: torch.Tensor, noise_electron: torch.Tensor) -> torch.Tensor:
+        seen = self.layers[:2](joined(patch, noise_electron)).reshape(-1, self.width)
+        return torch.sigmoid(self.layers[2:](seen).reshape(-1, VIEWS).mean(1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Sample:
     """A field as a network sees it; planes of shape (rows, columns)."""
 
     scaled: NDArray[np.float32]
-    noise_electron: float
+    noise_electron: NDArray[np.float32]
     label: NDArray[np.float32]
     counts: NDArray[np.bool_]
     """Where the label says something."""
@@ -47,15 +48,14 @@ class Sample:
 
 def sample(field: Field) -> Sample:
     """Scale a field, label it and find its candidates."""
-    size = len(field.electron)
-    window = slice(0, size)
-    level, noise = measure_background(field.electron, cell=size).at(window, window)
+    window = slice(0, len(field.electron))
+    level, noise = measure_background(field.electron).at(window, window)
     blind = ~np.isfinite(field.electron)
     trace = (field.deposit > TRACE_ELECTRON) & (field.deposit <= HIT_ELECTRON)
     counts = ~(trace | field.unjudged)
     return Sample(
         scale(field.electron, level, noise),
-        float(noise[0, 0]),
+        noise,
         (field.deposit > HIT_ELECTRON).astype(np.float32),
         counts,
         *np.nonzero(find_candidates(field.electron, level, noise, blind) & counts),
@@ -84,12 +84,20 @@ def patches(pool: Pool, side: int, batch: int, rng: np.random.Generator) -> Iter
     """Yield batches of patches, noise, labels and weights without end."""
     while True:
         pool.renew()
-        parts = [_patches_of(one, side, rng) for one in pool.samples]
+        parts = [_patches_of(one, side, MOST_PIXELS, rng) for one in pool.samples]
         joined = [np.concatenate(values) for values in zip(*parts, strict=True)]
         order = rng.permutation(len(joined[0]))
         for start in range(0, len(order) - batch + 1, batch):
             patch, *rest = (values[order[start : start + batch]] for values in joined)
             yield (_turned(patch, rng), *rest)
+
+
+def inputs(domain: Domain, side: int, fields: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield what a patch network takes, by name, for each of some fields."""
+    rng = np.random.default_rng(seed)
+    for one in Pool(domain, fields, rng).samples:
+        patch, noise, *_ = _patches_of(one, side, MOST_PIXELS // 4, rng)
+        yield {"patch": patch, "noise_electron": noise}
 
 
 def crops(pool: Pool, batch: int, rng: np.random.Generator) -> Iterator[Arrays]:
@@ -109,14 +117,14 @@ def crops(pool: Pool, batch: int, rng: np.random.Generator) -> Iterator[Arrays]:
             yield tuple(np.ascontiguousarray(turned[:, [index]]) for index in range(3))
 
 
-def _patches_of(one: Sample, side: int, rng: np.random.Generator) -> Arrays:
+def _patches_of(one: Sample, side: int, most: int, rng: np.random.Generator) -> Arrays:
     number = len(one.rows)
-    taken = min(number, MOST_PIXELS)
+    taken = min(number, most)
     index = rng.choice(number, taken, replace=False)
     rows, columns = one.rows[index], one.columns[index]
     return (
         gather(one.scaled, rows, columns, side),
-        np.full((taken, 1), one.noise_electron, np.float32),
+        one.noise_electron[rows, columns][:, None],
         one.label[rows, columns],
         np.full(taken, number / max(taken, 1), np.float32),
     )
