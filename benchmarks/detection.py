@@ -131,7 +131,7 @@ def run_source_extractor(folder: Path) -> dict[str, list[float]]:
         "WEIGHT_TYPE": "MAP_VAR", "WEIGHT_IMAGE": "variance.fits", "WEIGHT_GAIN": "N",
         "RESCALE_WEIGHTS": "N", "PHOT_APERTURES": diameters, "PHOT_FLUXFRAC": "0.2,0.5,0.9",
         "SATUR_LEVEL": "500", "GAIN": "0", "MASK_TYPE": "CORRECT", "VERBOSE_TYPE": "QUIET",
-        "MEMORY_PIXSTACK": "30000000", "NTHREADS": "1",
+        "MEMORY_PIXSTACK": "3000000", "NTHREADS": "1",
     }  # fmt: skip
     words = [word for key, value in settings.items() for word in (f"-{key}", value)]
     program = shutil.which("source-extractor")
@@ -176,7 +176,11 @@ def purity(truth: Rows, found: dict) -> str:
 
 
 def isolated_stars(truth: Rows, found: dict, reach: float) -> tuple[Rows, np.ndarray]:
-    """Return unsaturated stars without a true neighbour of a hundredth of their flux, and rows."""
+    """Return unsaturated stars that no neighbour disturbs, and their rows.
+
+    The true light of the neighbours within reach is less than a hundredth of the flux and less
+    than 0.3 of its error.
+    """
     at = np.column_stack([truth["x"], truth["y"]])
     flux = np.asarray(truth["flux"])
     near = cKDTree(at).query_pairs(reach, output_type="ndarray")
@@ -184,7 +188,7 @@ def isolated_stars(truth: Rows, found: dict, reach: float) -> tuple[Rows, np.nda
     np.add.at(light, near[:, 0], flux[near[:, 1]])
     np.add.at(light, near[:, 1], flux[near[:, 0]])
     good = (truth["type"].astype(str) == "star") & (np.asarray(truth["saturated"]) == 0)
-    good &= light < 0.01 * flux
+    good &= light < np.minimum(0.01, 0.3 / np.asarray(truth["signal_to_noise"])) * flux
     distance, nearest = cKDTree(np.column_stack([found["x"], found["y"]])).query(at)
     good &= distance < 1.0
     return truth[good], nearest[good]
