@@ -46,8 +46,8 @@ def sum_circles(
     Returns
     -------
     tuple
-        Sums and errors, shape (positions, radii), NaN for positions outside the image; and the index of the smallest circle that
-        is not complete (number of radii if all are).
+        Sums and errors, shape (positions, radii), NaN for positions outside the image; and the
+        index of the smallest circle that is not complete (number of radii if all are).
     """
     rows, columns = data.shape
     number = radii.size
