@@ -230,6 +230,21 @@ def test_another_unit_is_refused(field, unit) -> None:
     assert image.flags is None
 
 
+def test_pixels_that_are_not_finite_are_not_flagged_and_hide_no_neighbour(field) -> None:
+    y, x = np.unravel_index(field.deposit.argmax(), field.deposit.shape)
+    image = field.image()
+    image.data[y, x - 1 : x + 2] = np.nan, image.data[y, x], np.inf
+    hit = detect_cosmic_rays(image, MODEL).flagged("cosmic_ray")
+    assert hit[y, x - 1 : x + 2].tolist() == [False, True, False]
+
+
+def test_rates_without_an_exposure_time_are_refused(field) -> None:
+    image = Image(data=field.electron, unit=u.electron / u.s)
+    with pytest.raises(UnprocessableData, match="no exposure time"):
+        detect_cosmic_rays(image, MODEL)
+    assert image.flags is None
+
+
 def test_a_missing_model_is_named(field) -> None:
     with pytest.raises(UnprocessableData, match="cosmic_ray_model"):
         detect_cosmic_rays(field.image())

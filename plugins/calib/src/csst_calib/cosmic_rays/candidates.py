@@ -18,7 +18,6 @@ def find_candidates(
     electron: NDArray[np.float32],
     level: NDArray[np.float32],
     noise: NDArray[np.float32],
-    blind: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Find pixels that stand out, and their neighbours.
 
@@ -30,11 +29,9 @@ def find_candidates(
     Parameters
     ----------
     electron
-        Pixels in electrons, shape (rows, columns).
+        Pixels in electrons, shape (rows, columns), finite.
     level, noise
         Background and its noise in electrons, same shape.
-    blind
-        Pixels without a meaning, same shape.
 
     Returns
     -------
@@ -48,7 +45,7 @@ def find_candidates(
         above, below = max(row - 1, 0), min(row + 1, rows - 1)
         for column in range(columns):
             signal = electron[row, column] - level[row, column]
-            if not signal > limit * noise[row, column] or blind[row, column]:
+            if signal <= limit * noise[row, column]:
                 continue
             left, right = max(column - 1, 0), min(column + 1, columns - 1)
             opposite = min(

@@ -57,11 +57,11 @@ class Network:
         blind
             Pixels without a meaning, same shape.
         """
+        electron = np.where(blind, level, electron)
         scaled = scale(electron, level, noise)
-        scaled[blind] = 0
         if self.patch_side is None:
             return self._of_image(scaled)
-        rows, columns = np.nonzero(find_candidates(electron, level, noise, blind))
+        rows, columns = np.nonzero(find_candidates(electron, level, noise))
         plane = np.zeros(scaled.shape, np.float32)
         for start in range(0, len(rows), PATCHES_AT_ONCE):
             some = rows[start : start + PATCHES_AT_ONCE], columns[start : start + PATCHES_AT_ONCE]

@@ -50,15 +50,15 @@ def sample(field: Field) -> Sample:
     """Scale a field, label it and find its candidates."""
     window = slice(0, len(field.electron))
     level, noise = measure_background(field.electron).at(window, window)
-    blind = ~np.isfinite(field.electron)
+    electron = np.where(np.isfinite(field.electron), field.electron, level)
     trace = (field.deposit > TRACE_ELECTRON) & (field.deposit <= HIT_ELECTRON)
     counts = ~(trace | field.unjudged)
     return Sample(
-        scale(field.electron, level, noise),
+        scale(electron, level, noise),
         noise,
         (field.deposit > HIT_ELECTRON).astype(np.float32),
         counts,
-        *np.nonzero(find_candidates(field.electron, level, noise, blind) & counts),
+        *np.nonzero(find_candidates(electron, level, noise) & counts),
     )
 
 
