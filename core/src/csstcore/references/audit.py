@@ -83,9 +83,34 @@ def _rule_problems(entries: list[Entry]) -> Iterator[str]:
         if last is not None and instant(last) < entry.start and not entry.nearest:
             yield f"{entry.type}: {entry} matches nothing: useafter is after time.maximum"
     for alike in by_start.values():
-        for first, second in combinations(alike, 2):
+        for first, second in _near_pairs(alike, frozenset(alike[0].rule.match)):
             if overlap(first.rule, second.rule):
                 yield f"{first.type}: {first} and {second} are ambiguous for some observation"
+
+
+def _near_pairs(entries: list[Entry], fields: frozenset[str]) -> Iterator[tuple[Entry, Entry]]:
+    """Yield all pairs that may overlap, some more than once.
+
+    Rules that list alternatives for a field are compared with those that share one, so that
+    thousands of rules need not all be compared with each other.
+    """
+    listed = (f for f in sorted(fields) if all(_alternatives(entry, f) for entry in entries))
+    field = next(listed, None)
+    if field is None or len(entries) < 3:
+        yield from combinations(entries, 2)
+        return
+    sharing: dict[object, list[Entry]] = {}
+    for entry in entries:
+        for value in _alternatives(entry, field):
+            sharing.setdefault(value, []).append(entry)
+    for alike in sharing.values():
+        yield from _near_pairs(alike, fields - {field})
+
+
+def _alternatives(entry: Entry, field: str) -> frozenset[object]:
+    """Return the values that a rule lists for a field; none if it has no condition or a range."""
+    condition = entry.rule.match.get(field)
+    return frozenset(condition) if isinstance(condition, tuple) else frozenset()
 
 
 def _file_problems(entry: Entry, store: ReferenceStore, definitions: Definitions) -> Iterator[str]:
