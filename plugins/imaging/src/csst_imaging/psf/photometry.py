@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from csst_imaging.compiled import compiled
 from csst_imaging.parallel import each
 from csst_imaging.planes import Planes
+from csst_imaging.psf.blends import close_neighbours, widen_errors
 from csst_imaging.psf.noise import SkyVariance
 from csst_imaging.psf.point_fit import CHI2, FLUX, LIGHT, USED, X, Y, fit_point, render_light
 from csst_imaging.psf.render import blend
@@ -149,6 +150,15 @@ def _fit_band(
         model.planes, model.extended, model.step, model.photons, model.error,
         model.half, model.halves, model.limits, result,
     )  # fmt: skip
+    good = np.flatnonzero(np.isfinite(result[:, FLUX]))
+    if len(good):
+        fits = result[good]
+        near = close_neighbours(fits[:, X], fits[:, Y], 1.5 * model.half)
+        widen_errors(
+            *(near, fits, entries.terms[good], sky.at(entries.x[good], entries.y[good])),
+            *(model.planes, model.step, model.photons, model.error, model.half),
+        )
+        result[good] = fits
     result[:, Y] += low
     return result
 
