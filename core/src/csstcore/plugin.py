@@ -123,7 +123,7 @@ class Layout:
     """
 
     name: str
-    """Name inside the plugin's namespace."""
+    """Name inside the plugin's namespace; equal to ``[layout] name``."""
     path: str
     """Path of the TOML file, relative to the folder of ``plugin.py``."""
     summary: str

@@ -12,7 +12,7 @@ from csstcore.report.layout import LayoutModel, load_layout
 from csstcore.report.maps import draw_layout
 from csstcore.report.summary import Job, Series
 
-HEAD = '[layout]\ntitle = "Focal plane"\nsummary = "Four detectors"\nkey = "detector"\n'
+HEAD = '[layout]\nname = "plane"\ntitle = "Focal plane"\nsummary = "Four"\nkey = "detector"\n'
 
 
 def place(n: int) -> str:

@@ -21,6 +21,7 @@ class _Strict(BaseModel):
 class HeadModel(_Strict):
     """``[layout]``: what the picture is of."""
 
+    name: str
     title: str
     summary: str
     key: str

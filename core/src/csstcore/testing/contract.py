@@ -31,7 +31,15 @@ from typing import Any
 import pytest
 
 from csstcore.errors import NotApplicable, Problems, UnprocessableData
-from csstcore.plugin import Declaration, Definition, Pipeline, ReferenceRules, ReferenceType, Stage
+from csstcore.plugin import (
+    Declaration,
+    Definition,
+    Layout,
+    Pipeline,
+    ReferenceRules,
+    ReferenceType,
+    Stage,
+)
 from csstcore.plugins.discovery import discover
 from csstcore.plugins.hooks import HOOKS
 from csstcore.plugins.importing import load
@@ -69,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "contract_target": lambda each: _target(each) is not None,
         "contract_declaration": lambda each: (
             not isinstance(each, ReferenceType)
-            and (hasattr(each, "target") or isinstance(each, (Definition, Pipeline)))
+            and (hasattr(each, "target") or isinstance(each, (Definition, Pipeline, Layout)))
         ),
     }
     for fixture in about.keys() & set(metafunc.fixturenames):
@@ -130,7 +138,7 @@ def test_target_is_importable(contract_target: Declared[Any]) -> None:
 def test_summary_is_that_of_the_code(contract_declaration: Declared[Any]) -> None:
     """The declared summary is the docstring's first line without full stop, or the TOML's."""
     declaration = contract_declaration.declaration
-    if isinstance(declaration, (Definition, Pipeline)):
+    if isinstance(declaration, (Definition, Pipeline, Layout)):
         table = _toml(contract_declaration)[type(declaration).__name__.lower()]
         assert declaration.name == table["name"]
         expected = table["summary"]
