@@ -3,8 +3,11 @@
     python benchmarks/cosmic_ray_frames.py            # check all frames
     python benchmarks/cosmic_ray_frames.py --write    # write the checksums
 
-Parameters and seeds stand in cosmic_ray_frames.toml. The frames come from csst-sim, which shares
-no code with the patches that networks are trained on.
+Parameters and seeds stand in cosmic_ray_frames.toml. The frames come from csst-sim as it was when
+they were fixed, which shares no code with the fields that networks are trained on:
+
+    git archive 29b30a6 plugins/sim | tar -x -C FOLDER
+    PYTHONPATH=FOLDER/plugins/sim/src python benchmarks/cosmic_ray_frames.py
 """
 
 import argparse
@@ -147,7 +150,10 @@ def verified(detector: int) -> Iterator[Frame]:
     known = dict(line.split()[::-1] for line in CHECKSUMS.read_text().splitlines())
     for frame in frames(detector):
         if frame.sha256() != known[frame.name]:
-            raise SystemExit(f"frame {frame.name} is not the one in {CHECKSUMS.name}")
+            raise SystemExit(
+                f"frame {frame.name} is not the one in {CHECKSUMS.name}: csst-sim is not that of "
+                f"commit {parameters()['simulator_commit']}"
+            )
         yield frame
 
 
