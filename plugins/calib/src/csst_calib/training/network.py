@@ -63,6 +63,8 @@ class ImageNetwork(nn.Module):  # type: ignore[misc]
         for module in self.layers.modules():
             if hasattr(module, "weight_g"):  # a network with normalised weights cannot be copied
                 remove_weight_norm(module)
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, scaled: torch.Tensor) -> torch.Tensor:
         """Return logits, shape (batch, 1, rows, columns); rows and columns divisible by two."""
