@@ -4,8 +4,8 @@
     python benchmarks/cosmic_rays.py --peers         # other tools on the frame of one detector
     python benchmarks/cosmic_rays.py --full-frame    # time and memory on 9216 x 9232 pixels
 
-`cosmic_ray_frames.py` makes the frames and checks them; it says which simulator it wants. Other tools (astroscrappy, deepCR) are
-measured where they are installed. All tables are Markdown.
+`cosmic_ray_frames.py` makes the frames and checks them; it says which simulator it wants. Other
+tools (astroscrappy, deepCR) are measured where they are installed. All tables are Markdown.
 """
 
 import argparse
