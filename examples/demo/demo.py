@@ -22,6 +22,8 @@ from summary import print_summary
 
 DETECTOR = 8
 SEED = 20
+SKY_STARS_FROM = "2027-08-01T12:00:00"
+"""After the exposure of the standard field, before that of the sky."""
 
 
 def main() -> int:
@@ -35,19 +37,22 @@ def main() -> int:
     references.mkdir(parents=True, exist_ok=True)
     os.environ["CSSTCORE_REFS"] = str(references)
     start = time.monotonic()
-    calibration, sky = write_plans(folder, SMALL if arguments.small else FULL, DETECTOR, SEED)
-    simulate(folder, calibration, sky)
+    readout = SMALL if arguments.small else FULL
+    calibration, standard, sky = write_plans(folder, readout, DETECTOR, SEED)
+    simulate(folder, calibration, standard, sky)
     make_references(folder)
+    make_colour_terms(folder)
     csstcore("run", "mbi.l1", products(folder / "exposure", "*_L0_*.fits"), "-o", folder / "level1")
     print_summary(folder)
     print(f"\nall of it took {time.monotonic() - start:.0f} s")
     return 0
 
 
-def simulate(folder: Path, calibration: Path, sky: Path) -> None:
-    """Simulate calibration frames, the sky, and one exposure of it."""
+def simulate(folder: Path, calibration: Path, standard: Path, sky: Path) -> None:
+    """Simulate calibration frames, the sky, and one exposure each of two fields of it."""
     csstcore("run", "sim.msc_calibration", calibration, "-o", folder / "calibration", "-j", "2")
-    csstcore("run", "sim.sky", sky, "-o", folder / "sky")
+    csstcore("run", "sim.sky", standard, sky, "-o", folder / "sky", "-j", "2")
+    csstcore("run", "sim.msc_imaging", standard, "-o", folder / "standard")
     csstcore("run", "sim.msc_imaging", sky, "-o", folder / "exposure")
 
 
@@ -56,11 +61,21 @@ def make_references(folder: Path) -> None:
 
     The gain comes first and holds for all times: the other references are in electrons.
     """
-    csstcore("refs", "add", "imaging.stars", *products(folder / "sky", "reference_stars.fits"))
+    for name, start in (("standard", "always"), ("sky", SKY_STARS_FROM)):
+        (stars,) = products(folder / "sky" / "products" / "sim.sky" / name, "reference_stars.fits")
+        csstcore("refs", "add", "imaging.stars", stars, "--useafter", start)
     frames = products(folder / "calibration", "*_L0_*.fits")
     for name in ("gain", "bias", "nonlinearity", "dark", "flat"):
         always = ["--useafter", "always"] if name == "gain" else []
         csstcore("refs", "make", f"calib.make_{name}", frames, "-o", folder / "made", *always)
+
+
+def make_colour_terms(folder: Path) -> None:
+    """Take the standard field to Level 1, and the relation to Gaia's photometry from there."""
+    raw = products(folder / "standard", "*_L0_*.fits")
+    csstcore("run", "mbi.l1", raw, "-o", folder / "standard_level1")
+    catalogs = products(folder / "standard_level1", "*_CAT.fits")
+    csstcore("refs", "make", "mbi.make_colour_terms", catalogs, "-o", folder / "made")
 
 
 def products(folder: Path, pattern: str) -> list[Path]:

@@ -52,6 +52,7 @@ def print_summary(folder: Path) -> None:
             f"position           {east:.2f}, {north:.2f} mas rms per axis, "
             f"{len(residual)} unsaturated stars above S/N 100"
         )
+    print_fluxes(fits.getheader(paths["msc.l1_image"], 1), catalog, truth)
     print(f"cosmic rays        recall {recall:.4f}, precision {precision:.4f} above 3 electrons")
     print(f"products           {paths['msc.l1_image'].parent}")
     print(f"record             {record_path}")
@@ -59,6 +60,34 @@ def print_summary(folder: Path) -> None:
     picture = folder / "summary.png"
     draw(image, flags, catalog, residual, picture)
     print(f"picture            {picture}")
+
+
+def print_fluxes(header: fits.Header, catalog: Any, truth: Any) -> None:
+    """Print zero point, depth and magnitudes beside the truth."""
+    if header["STA_FLUX"] != 0:
+        print("zero point         none")
+        return
+    bright = (truth["type"] == "star") & (truth["saturated"] == 0)
+    stars = truth[bright & (truth["signal_to_noise"] > 50)]
+    true = float(np.median(stars["mag"] + 2.5 * np.log10(stars["flux"])))
+    print(
+        f"zero point         {header['ZP']:.4f} +- {header['ZPERR']:.4f} mag "
+        f"from {header['NS_ZP']} stars, truth {true:.4f}"
+    )
+    nearest, near = _nearest(catalog, stars)
+    difference = catalog["Mag_Total"][nearest[near]] - stars["mag"][near]
+    print(
+        f"magnitudes         {np.median(difference):+.4f} mag from the truth in the median of "
+        f"{near.sum()} stars"
+    )
+    print(f"depth              {header['MAG_LIM']:.2f} mag at 5 sigma")
+
+
+def _nearest(catalog: Any, stars: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the source nearest to each star, and whether it is within a pixel."""
+    measured = cKDTree(np.column_stack([catalog["X"], catalog["Y"]]))
+    distance, index = measured.query(np.column_stack([stars["x"], stars["y"]]))
+    return index, distance < 1
 
 
 def cosmic_rays(flags: NDArray[Any], deposit: NDArray[Any]) -> tuple[float, float]:
@@ -80,9 +109,7 @@ def astrometry(catalog: Any, truth: Any) -> NDArray[Any] | None:
         return None
     bright = (truth["type"] == "star") & (truth["saturated"] == 0)
     stars = truth[bright & (truth["signal_to_noise"] > 100)]
-    measured = cKDTree(np.column_stack([catalog["X"], catalog["Y"]]))
-    distance, index = measured.query(np.column_stack([stars["x"], stars["y"]]))
-    near = distance < 1
+    index, near = _nearest(catalog, stars)
     found = catalog[index[near]]
     sky = SkyCoord(found["RA"], found["DEC"], unit="deg")
     true = SkyCoord(stars["ra"][near], stars["dec"][near], unit="deg")

@@ -12,13 +12,9 @@ import pytest
 
 from .observatory import DETECTOR, ROOT, SEED, Observatory, csstcore, finish, freeze_sources, start
 
+NOON = "2027-08-01T12:00:00"
+"""Between the exposure of the standard field and that of the sky."""
 MAKE_PLANS = ROOT / "examples" / "demo" / "make_plans.py"
-STARS = """stars_per_arcmin2 = 200.0
-star_g_mag = [16.5, 21.0]
-star_slope = 0.1
-galaxies_per_arcmin2 = 20.0
-"""
-"""Enough stars that Gaia would see on the 0.5 square arcminutes of the small detector."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,27 +40,39 @@ def observatory(tmp_path_factory: pytest.TempPathFactory) -> Observatory:
 
 def _build(site: Observatory) -> None:
     plans = runpy.run_path(str(MAKE_PLANS))
-    calibration, sky = plans["write_plans"](site.folder, plans["SMALL"], DETECTOR, SEED)
-    sky.write_text(sky.read_text() + STARS)
+    calibration, standard, sky = plans["write_plans"](site.folder, plans["SMALL"], DETECTOR, SEED)
     quiet = ("--no-figures",)
     simulated = [
         start("run", "sim.msc_calibration", calibration, "-o", site.calibration, "-j", 2, *quiet),
-        start("run", "sim.sky", sky, "-o", site.folder / "sky", *quiet),
+        start("run", "sim.sky", standard, sky, "-o", site.folder / "sky", *quiet),
+        start("run", "sim.msc_imaging", standard, "-o", site.standard, *quiet),
         start("run", "sim.msc_imaging", sky, "-o", site.raw, *quiet),
     ]
     for done in map(finish, simulated):
         assert done.code == 0, done.err
-    stars = next((site.folder / "sky" / "products").rglob("*reference_stars.fits"))
-    _add(site, "imaging.stars", stars)
+    seen = site.folder / "sky" / "products" / "sim.sky"
+    _add(site, "imaging.stars", *(seen / "standard").glob("*reference_stars.fits"))
+    _add(site, "imaging.stars", *(seen / "sky").glob("*reference_stars.fits"), start=NOON)
     masters = site.folder / "masters"
     for name in ("gain", "bias", "nonlinearity", "dark", "flat"):
         words = ("run", f"calib.make_{name}", site.calibration / "products", "-o", masters)
         csstcore(*words, "--refs", site.references, *quiet)
         made = masters / "products" / f"calib.make_{name}" / str(DETECTOR)
         _add(site, f"calib.{name}", *made.glob("*.fits"))
+    _make_colour_terms(site, *quiet)
     site.run_level1("-j", 2)
 
 
-def _add(site: Observatory, kind: str, *files: Path) -> None:
+def _make_colour_terms(site: Observatory, *words: str) -> None:
+    folder = site.standard / "level1"
+    refs = ("--refs", site.references, *words)
+    csstcore("run", "mbi.l1", site.standard / "products", "-o", folder, *refs)
+    catalogs = (folder / "products").rglob("*_CAT.fits")
+    csstcore("run", "mbi.make_colour_terms", *catalogs, "-o", folder, *refs)
+    made = (folder / "products" / "mbi.make_colour_terms").rglob("*.fits")
+    _add(site, "imaging.colour_terms", *made)
+
+
+def _add(site: Observatory, kind: str, *files: Path, start: str = "always") -> None:
     for file in files:
-        csstcore("refs", "add", kind, file, "--useafter", "always", "--refs", site.references)
+        csstcore("refs", "add", kind, file, "--useafter", start, "--refs", site.references)

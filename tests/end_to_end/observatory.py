@@ -97,6 +97,11 @@ class Observatory:
         return self.folder / "raw"
 
     @property
+    def standard(self) -> Path:
+        """Raw exposure of the standard field."""
+        return self.folder / "standard"
+
+    @property
     def references(self) -> Path:
         """The reference store."""
         return self.folder / "references"

@@ -123,3 +123,22 @@ def test_positions_are_those_of_the_true_stars(observatory: Observatory, truth: 
     assert found.sum() >= 20
     for error in (east, north):
         assert np.sqrt(np.mean(error**2)) < 3.0
+
+
+def test_zero_point_and_magnitudes_are_true(observatory: Observatory) -> None:
+    header = fits.getheader(observatory.product("IMG"), 1)
+    stars = fits.getdata(observatory.truth("truth"))
+    bright = (stars["type"] == "star") & (stars["saturated"] == 0)
+    stars = stars[bright & (stars["signal_to_noise"] > 50)]
+    true = np.median(stars["mag"] + 2.5 * np.log10(stars["flux"]))
+    # The optics are not the nominal ones; a hundred stars and another hundred that gave the colour
+    # terms leave about a hundredth.
+    assert abs(header["ZP"] - true) < 3 * header["ZPERR"] < 0.05
+    assert header["ZP"] < 26.26 - 0.02
+    catalogue = fits.getdata(observatory.product("CAT"))
+    x, y = (catalogue[name][None, :] - stars[name.lower()][:, None] for name in ("X", "Y"))
+    near = np.hypot(x, y).argmin(axis=1)
+    found = catalogue[near][np.hypot(x, y).min(axis=1) < 0.5]
+    difference = found["Mag_Total"] - stars["mag"][np.hypot(x, y).min(axis=1) < 0.5]
+    assert abs(np.median(difference)) < 3 * header["ZPERR"]
+    assert np.median(found["MagErr_Total"]) < 0.03
