@@ -123,6 +123,8 @@ def test_domain_of_a_detector_has_the_sky_of_its_filter() -> None:
     assert faint.background_electron[0] < 150 * 0.05 < faint.background_electron[1]
     assert bright.background_electron[0] < 150 * 0.38 < bright.background_electron[1]
     assert faint.read_noise_electron == pytest.approx((4.5, 5.5))
+    both = domain_of(table).background_electron
+    assert both == (faint.background_electron[0], bright.background_electron[1])
     with pytest.raises(KeyError):
         domain_of(table, 5)
 

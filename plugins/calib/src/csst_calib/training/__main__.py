@@ -67,8 +67,8 @@ def _arguments() -> argparse.Namespace:
     add("--output", type=Path, required=True, help="ONNX file to write")
     add("--network", choices=sorted(NETWORKS), default="patch", help="architecture")
     add("--start", type=Path, help="ONNX file whose weights are the first ones (fine tuning)")
-    add("--camera", type=Path, help="TOML table of a camera, for the ranges of one detector")
-    add("--detector", type=int, help="number of the detector in that table")
+    add("--camera", type=Path, help="TOML table of a camera, for its ranges")
+    add("--detector", type=int, help="number in that table, for the ranges of one detector")
     add("--steps", type=int, default=defaults.steps, help="training steps")
     add("--falling-steps", type=int, default=defaults.falling_steps, help="steps of slowing down")
     add("--batch", type=int, default=defaults.batch, help="patches, or crops, in a step")
@@ -76,8 +76,8 @@ def _arguments() -> argparse.Namespace:
     add("--seed", type=int, default=defaults.seed, help="seed of everything")
     add("--threads", type=int, default=1, help="threads of torch")
     arguments = parser.parse_args()
-    if (arguments.camera is None) != (arguments.detector is None):
-        parser.error("--camera and --detector go together")
+    if arguments.detector is not None and arguments.camera is None:
+        parser.error("--detector needs --camera")
     return arguments
 
 

@@ -35,8 +35,8 @@ SPREAD = 0.1
 """Read noise, gain and full well of a device differ from the nominal ones by as much."""
 
 
-def domain_of(table: Mapping[str, Any], detector: int) -> Domain:
-    """Return the domain of one detector of a camera.
+def domain_of(table: Mapping[str, Any], detector: int | None = None) -> Domain:
+    """Return the domain of one detector of a camera, or of all that have a filter.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def domain_of(table: Mapping[str, Any], detector: int) -> Domain:
         list ``detectors`` with ``number`` and ``filter``, and by filter in ``bands`` the
         ``sky_electron_per_s`` of a pixel. The table ``detectors/msc.toml`` of csst-msc is one.
     detector
-        Number of the detector.
+        Number of the detector; None for the whole camera.
 
     Raises
     ------
@@ -53,7 +53,8 @@ def domain_of(table: Mapping[str, Any], detector: int) -> Domain:
         If the table lacks the detector, its filter or one of these entries.
     """
     filters = {entry["number"]: entry["filter"] for entry in table["detectors"]}
-    sky = table["bands"][filters[detector]]["sky_electron_per_s"]
+    bands = table["bands"].values() if detector is None else [table["bands"][filters[detector]]]
+    sky = [band["sky_electron_per_s"] for band in bands]
     dark = table["dark_electron_per_s"]
     return replace(
         Domain(),
@@ -62,8 +63,8 @@ def domain_of(table: Mapping[str, Any], detector: int) -> Domain:
         diffusion_pixel=(0.0, 0.4),
         fwhm_pixel=(1.9, 2.6),
         background_electron=(
-            (SKY_FACTOR[0] * sky + dark) * EXPOSURE_SECOND[0],
-            (SKY_FACTOR[1] * sky + dark) * EXPOSURE_SECOND[1],
+            (SKY_FACTOR[0] * min(sky) + dark) * EXPOSURE_SECOND[0],
+            (SKY_FACTOR[1] * max(sky) + dark) * EXPOSURE_SECOND[1],
         ),
         read_noise_electron=_around(table["read_noise_electron"]),
         gain_electron_per_adu=_around(1.1),
