@@ -72,7 +72,8 @@ def first_guesses(
     Parameters
     ----------
     table
-        Columns ``x, y, fwhm, a, b, theta, light_radius, flux_kron, flux_kron_error``.
+        Columns ``x, y, fwhm, a, b, theta, flux_kron, flux_kron_error``, and ``light_radius`` or,
+        as a file has it, ``R50``.
     mixture
         The PSF.
     shape
@@ -91,7 +92,7 @@ def first_guesses(
     extended = usable & (fwhm > WIDER_THAN_PSF * windowed_fwhm(psf))
     signal = np.where(usable, np.maximum(flux / error, 1.0), 1.0)
     flux = np.where(usable, np.maximum(flux, error), 1.0)
-    half_light = values(table, "light_radius", u.pixel)[:, 1]
+    half_light = _half_light(table)
     half_light = np.where(np.isfinite(half_light), half_light, 0.0)
     half_light = np.clip(half_light, SMALLEST_RADIUS_PIXEL, LARGEST_RADIUS_PIXEL)
     of_psf = 1.1774 * np.sqrt(_mean_variance(psf))
@@ -148,6 +149,13 @@ def _mean_variance(psf: Floats) -> Floats:
     core = psf[:, :2]
     variance = 0.5 * (core[:, :, 3] + core[:, :, 5])
     return np.asarray(np.sum(core[:, :, 0] * variance, axis=1) / np.sum(core[:, :, 0], axis=1))
+
+
+def _half_light(table: QTable) -> Floats:
+    """Return the radius of half the light; a catalogue read from a file has it as ``R50``."""
+    if "light_radius" in table.colnames:
+        return np.ascontiguousarray(values(table, "light_radius", u.pixel)[:, 1])
+    return values(table, "R50", u.pixel)
 
 
 def _shapes(table: QTable, psf: Floats) -> tuple[Floats, Floats]:
