@@ -140,6 +140,37 @@ def test_network_flags_do_not_depend_on_the_windows(field) -> None:
     np.testing.assert_array_equal(flags[2], flags[0])
 
 
+def test_a_network_for_whole_images_is_run_as_well(field, tmp_path) -> None:
+    onnx = pytest.importorskip("onnx")
+    axes = ["batch", 1, "rows", "columns"]
+    scaled, probability = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, axes)
+        for name in ("scaled", "probability")
+    )
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Sigmoid", ["scaled"], ["probability"])],
+        "brightness",
+        [scaled],
+        [probability],
+    )
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
+    )
+    properties = {
+        "normalisation": "asinh((pixel - background) / noise)",
+        "threshold": "0.99",
+        "receptive_field_pixel": "4",
+    }
+    onnx.helper.set_model_props(model, properties)
+    onnx.save(model, tmp_path / "brightness.onnx")
+    image = detect_cosmic_rays(field.image(), Onnx(tmp_path / "brightness.onnx"))
+    signal = (field.electron - SKY) / np.hypot(READ_NOISE, np.sqrt(SKY))
+    limit = np.sinh(np.log(99))
+    hit = image.flagged("cosmic_ray")
+    assert hit[signal > 1.2 * limit].all()
+    assert not hit[signal < 0.8 * limit].any()
+
+
 def test_lacosmic_flags_do_not_depend_on_the_windows(field) -> None:
     flags = [
         collect(
