@@ -27,6 +27,18 @@ def test_hot_and_warm_pixels_follow_the_documented_limits(make_image, readout) -
     assert where(image, "warm") == [[0, 1], [0, 2]]
 
 
+@pytest.mark.parametrize("seconds", [10.0, 150.0, 1500.0])
+def test_hot_and_warm_pixels_are_those_of_the_exposure_at_other_exposure_times(
+    make_image, readout, seconds
+) -> None:
+    """The charge decides: RN^2 = 25 electrons are hot, half of them warm."""
+    dark = make_image(0.0, RATE)
+    dark.data[0, :4] = np.array([12.0, 13.0, 24.9, 25.1]) / seconds
+    image = flag_hot_pixels(make_image(seconds=seconds), dark, readout)
+    assert where(image, "hot") == [[0, 3]]
+    assert where(image, "warm") == [[0, 1], [0, 2]]
+
+
 def test_flags_are_added_to_those_there(make_image, readout) -> None:
     image = make_image()
     image.set_flag("saturated", np.ones(readout.shape, np.bool_))
