@@ -179,6 +179,12 @@ def test_catalogues_without_coordinates_are_left_out(night):
         solve_focal_plane(catalogs[:1], night.stars[0])
 
 
+def test_a_second_catalogue_of_a_detector_is_left_out(night):
+    with collecting() as notes:
+        solve_focal_plane([*night.catalogs[:3], night.catalogs[0]], night.stars[0])
+    assert notes.caveats == ["detector 7 has a second catalogue: it is left out"]
+
+
 def test_a_sky_without_stars_is_refused(night):
     with pytest.raises(UnprocessableData, match="on none of 7 detectors"):
         solve_focal_plane(night.catalogs, Table(night.stars[0].table[:0]))

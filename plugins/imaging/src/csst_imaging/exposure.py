@@ -177,6 +177,9 @@ def usable(catalogs: Sequence[Table]) -> list[Table]:
                 f"matrix than that of detector {found[0].meta.detector}"
             )
             continue
+        if catalog.meta.detector in {one.meta.detector for one in found}:
+            problems.append(f"detector {catalog.meta.detector} has a second catalogue")
+            continue
         found.append(catalog)
     if not found:
         raise UnprocessableData("; ".join(problems) or "there is no catalogue")

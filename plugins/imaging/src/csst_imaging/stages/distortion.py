@@ -93,18 +93,22 @@ def measure_distortion(
     Raises
     ------
     UnprocessableData
-        No catalogue of an exposure has coordinates, time and size of its image, or on no
-        detector ten stars match.
+        No catalogue has coordinates, time and size of its image, or on no detector of any
+        exposure ten stars match.
     """
     exposures = []
     for members in by_exposure(catalogs):
-        group = usable([catalogs[k] for k in members])
+        try:
+            group = usable([catalogs[k] for k in members])
+        except UnprocessableData as error:
+            caveat(f"exposure {catalogs[members[0]].meta.obs_id} is left out: {error}")
+            continue
         reach = reach_of(group, shift_arcsec, rotation_degree, distortion_pixel)
         exposure = gather(group, union([stars[k] for k in members]), None, reach)
         for detector in exposure.detectors:
             match_alone(exposure, detector, reach, rotation_degree, MATCH_ORDER)
         if JointFit(exposure, False, MATCH_ORDER).solve() is None:
-            caveat(f"exposure {group[0].meta.obs_id}: no detector matches; it is left out")
+            caveat(f"exposure {group[0].meta.obs_id} is left out: no detector matches")
         else:
             exposures.append(exposure)
     if not exposures:
@@ -161,7 +165,9 @@ def collect_parts(
     """Return the detectors with pairs, their matched sources, and an example of each."""
     frames = {one.name: one for each in exposures for one in each.detectors if len(one.pairs)}
     names = sorted(frames, key=lambda name: (len(name), name))
-    radius = max(float(np.abs(one.ideal).max()) for each in exposures for one in each.detectors)
+    radius = max(
+        float(np.abs(one.ideal).max(initial=1.0)) for each in exposures for one in each.detectors
+    )
     parts = []
     for number, exposure in enumerate(exposures):
         for one in exposure.detectors:
