@@ -14,6 +14,8 @@ from scipy.spatial import cKDTree
 
 from ..end_to_end.observatory import csstcore
 
+pytestmark = pytest.mark.slow  # a minute of processes
+
 OBS_IDS = ("10100000001", "10100000002")
 DETECTORS = (8, 13, 23)
 FAINT = 13
