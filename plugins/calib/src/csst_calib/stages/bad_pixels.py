@@ -63,7 +63,7 @@ def flag_bad_pixels(
         if bad_pixels is not None and bad_pixels.flags is not None:
             good &= (bad_pixels.flags[rows] & bad_pixels.bit("bad")) == 0
         flags[rows][~good] |= image.bit("bad")
-        return good.size - int(good.sum())
+        return int(good.size - good.sum())
 
     metric("bad_pixels", sum(in_threads(flag, row_tiles(image.shape[0]))))
     return replace(image, flags=flags)

@@ -188,4 +188,5 @@ def _weighted(
 ) -> float:
     corners = above[left] + above[right] + below[left] + below[right]
     sides = above[x] + below[x] + row[left] + row[right]
-    return 0.0625 * (corners + 2 * sides + 4 * row[x])
+    mean: float = 0.0625 * (corners + 2 * sides + 4 * row[x])
+    return mean
