@@ -25,6 +25,8 @@ from csst_calib.training.tracks import Silicon, deposit, draw_hit
 HITS_PER_PIXEL = 3e-4
 """Hits per pixel at rate 1: about 26,000 on a frame of 9216 x 9232 pixels."""
 TRACK_MARGIN_PIXEL = 20
+MOFFAT_BETA = (2.5, 60.0)
+"""From broad wings to a Gaussian."""
 SATURATED_SHARE = 0.98
 """Share of the full well from which pixels are flagged saturated."""
 
@@ -75,7 +77,7 @@ def draw_settings(domain: Domain, rng: np.random.Generator) -> FieldSettings:
             fwhm_pixel=float(rng.uniform(*domain.fwhm_pixel)),
             ellipticity=float(rng.uniform(0, 0.2)),
             angle=float(rng.uniform(0, np.pi)),
-            beta=float(rng.uniform(2.5, 5)),
+            beta=_log_uniform(rng, MOFFAT_BETA),
         ),
         background_electron=_log_uniform(rng, domain.background_electron),
         read_noise_electron=float(rng.uniform(*domain.read_noise_electron)),
