@@ -157,8 +157,8 @@ def build_psf(
                 samples, centre = recentred(samples, grid.step, centre), 0.0 * centre
             planes = coefficients(samples).astype(np.float64)
             stars = refit(stars, planes, terms, terms @ centre, grid.step, size, this)
-    samples = np.tensordot(mixing, samples, 1).astype(np.float32)
-    return Psf(samples, grid.step, degree, where.zero, where.scale), stars
+    made = np.tensordot(mixing, samples, 1).astype(np.float32)
+    return Psf(made, grid.step, degree, where.zero, where.scale), stars
 
 
 def first_guess(grid: Grid, sigma: float) -> Floats:

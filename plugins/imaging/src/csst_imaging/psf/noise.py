@@ -69,9 +69,9 @@ def photon_variance(
         Median over the stars of added variance over flux, not negative; 0 without stars.
     """
     used = np.isfinite(variance)
-    flux = np.sum(data, axis=(1, 2), where=used, dtype=np.float64)
+    flux = np.asarray(np.sum(data, axis=(1, 2), where=used, dtype=np.float64))
     excess = np.where(used, variance - sky[:, None, None], 0.0)
-    added = np.sum(excess, axis=(1, 2), dtype=np.float64)
+    added = np.asarray(np.sum(excess, axis=(1, 2), dtype=np.float64))
     good = (flux > 0) & np.isfinite(added)
     if not good.any():
         return 0.0

@@ -155,9 +155,9 @@ def _fit_band(
         fits = result[good]
         near = close_neighbours(fits[:, X], fits[:, Y], 1.5 * model.half)
         widen_errors(
-            *(near, fits, entries.terms[good], sky.at(entries.x[good], entries.y[good])),
-            *(model.planes, model.step, model.photons, model.error, model.half),
-        )
+            near, fits, entries.terms[good], sky.at(entries.x[good], entries.y[good]),
+            model.planes, model.step, model.photons, model.error, model.half,
+        )  # fmt: skip
         result[good] = fits
     result[:, Y] += low
     return result

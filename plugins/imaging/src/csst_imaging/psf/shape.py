@@ -117,9 +117,9 @@ def half_maximum_width(samples: NDArray[np.float32], step_pixel: float) -> float
     which = np.digitize(radius[order], rings + 0.5 * step_pixel)
     number = np.bincount(which, minlength=len(rings))[: len(rings)]
     total = np.bincount(which, value, minlength=len(rings))[: len(rings)]
-    mean_radius = np.bincount(which, radius[order], minlength=len(rings))[: len(rings)]
+    lever = np.bincount(which, radius[order], minlength=len(rings))[: len(rings)]
     used = number > 0
-    profile, mean_radius = total[used] / number[used], mean_radius[used] / number[used]
+    profile, mean_radius = total[used] / number[used], lever[used] / number[used]
     below = np.flatnonzero(profile < 0.5 * peak)
     if not len(below) or below[0] == 0:
         return float("nan")

@@ -98,7 +98,7 @@ def solve(
     response, damping = _spectra(start.shape[-2:])
 
     def regular(c: NDArray[np.float64]) -> NDArray[np.float64]:
-        return root * _filtered(root * c, damping)
+        return np.asarray(root * _filtered(root * c, damping))
 
     def apply(c: NDArray[np.float64]) -> NDArray[np.float64]:
         return _spread(sample, c.astype(np.float32), False, threads, workers) + regular(c)
@@ -178,7 +178,7 @@ def _spread(
         return out
 
     parts = list(threads.map(part, edges[:-1], edges[1:]))
-    return np.sum(parts, axis=0, dtype=np.float64)
+    return np.asarray(np.sum(parts, axis=0, dtype=np.float64))
 
 
 @compiled
