@@ -27,8 +27,8 @@ Report = Callable[[int, float, nn.Module], None]
 class TrainingSettings:
     """Everything that the result depends on, beside the domain, the code and torch's version."""
 
-    steps: int = 20_000
-    falling_steps: int = 6_000
+    steps: int = 45_000
+    falling_steps: int = 15_000
     """During so many steps at the end the learning rate falls to zero."""
     fields: int = 40
     """Simulated fields held at a time."""
