@@ -183,3 +183,32 @@ def test_sources_without_position_or_flux_are_left_out():
     assert sources.usable.tolist() == [True, False, False, False]
     assert len(make_groups(sources, 8)) == 1
     assert np.isfinite(sources.parameters).all()
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("index", "tolerance"), [(1.0, 0.005), (2.5, 0.01), (4.0, 0.02)])
+def test_image_is_that_of_astropy_convolved_by_fft(index, tolerance):
+    """Sersic2D on a fine grid, the PSF as samples, convolved numerically: no Gaussians."""
+    from astropy.modeling.models import Sersic2D
+    from scipy.signal import fftconvolve
+
+    fine, half, radius, g = 5, 50, 5.0, 0.6
+    axis = (np.arange((2 * half + 1) * fine) - (half * fine + fine // 2)) / fine
+    x, y = np.meshgrid(axis, axis)
+    major = radius * np.exp(0.5 * g)
+    profile = Sersic2D(
+        amplitude=1.0, r_eff=major, n=index, x_0=0.3, y_0=-0.2, ellip=1 - np.exp(-g), theta=0.0
+    )(x, y)
+    place = np.hypot((x - 0.3) / major, (y + 0.2) / (major * np.exp(-g)))
+    profile *= np.where(place < 5, 1.0, np.clip(1 - ((place - 5) / 3) ** 2, 0.0, 1.0))
+    psf = gaussian_psf(step=1 / fine, half=20 * fine).samples[0].astype(float)
+    expected = fftconvolve(profile / profile.sum(), psf / fine**2, mode="same")
+    middle = half * fine + fine // 2
+    expected = expected[middle % fine :: fine, middle % fine :: fine] * fine**2
+    parameters = np.array([half + 0.3, half - 0.2, 1.0, np.log(radius), g, 0.0, np.log(index)])
+    side = 2 * half + 1
+    model, slopes = np.empty((side, side)), np.empty((7, side * side))
+    origin, weight = np.zeros(2, np.int64), np.ones((side, side))
+    draw_source(SERSIC, parameters, sersic_table(), PSF, origin, weight, model, slopes)
+    assert np.abs(model - expected).max() < tolerance * expected.max()
+    assert model.sum() == pytest.approx(expected.sum(), rel=0.005)
