@@ -223,7 +223,7 @@ class ColumnModel(Strict):
     `from` names the product's column; ``column[2]`` takes a part of one with two axes,
     ``meta.FIELD`` repeats a core field, ``row.number`` counts from 1. These three are only
     for writing: such columns are read under their own name. With `plane` it is no column of
-    the product's table but a plane of its own.
+    the product's table but a plane of its own; with `time` it is an `astropy.time.Time` (UTC).
     """
 
     name: str
@@ -237,6 +237,7 @@ class ColumnModel(Strict):
     repeat: int | None = Field(None, gt=0)
     plane: str | None = None
     quantity: bool = False
+    time: Literal["mjd", "jd", "isot"] | None = None
     proposed: bool = False
 
     @property
@@ -265,6 +266,15 @@ class ColumnModel(Strict):
             raise ValueError("`plane` goes without `from`, `repeat` and `fill`")
         if self.quantity and self.plane is None:
             raise ValueError("`quantity` is for columns with `plane`")
+        return self
+
+    @model_validator(mode="after")
+    def _time_is_alone(self) -> ColumnModel:
+        if self.time is not None and (self.plane or self.repeat or self.fill is not None):
+            raise ValueError("`time` goes without `plane`, `repeat` and `fill`")
+        kinds = "SU" if self.time == "isot" else "f"
+        if self.time is not None and np.dtype(self.dtype).kind not in kinds:
+            raise ValueError(f"`time` is {self.time!r}, which {self.dtype!r} cannot hold")
         return self
 
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.time import Time
 from astropy.units import Quantity
 from numpy.typing import NDArray
 
+from csstcore.definitions.fitsfile import one_line
 from csstcore.definitions.model import ColumnModel, HduModel
 from csstcore.definitions.planes import PLANE_TYPES, as_declared
 from csstcore.definitions.units import parse_unit
+from csstcore.products.meta import undated_leap_seconds
 
 
 def read_table_planes(unit: fits.BinTableHDU, hdu: HduModel) -> tuple[dict[str, Any], list[str]]:
@@ -49,7 +52,7 @@ def read_table_planes(unit: fits.BinTableHDU, hdu: HduModel) -> tuple[dict[str, 
             values = _column(model, columns.pop(names[0]), units[names[0]])
             planes |= _plane(values[0] if hdu.single_row else values, layer, units[names[0]])
         except ValueError as wrong:
-            problems.append(f"column {names[0]}: {wrong}")
+            problems.append(f"column {names[0]}: {one_line(wrong)}")
     if hdu.plane is not None:
         rest = tuple(model for model in hdu.column if model.plane is None)
         declared = hdu.model_copy(update={"column": rest})
@@ -107,14 +110,24 @@ def declared_table(
         try:
             parts = [_column(model, columns[name], units[name]) for name in names]
         except ValueError as wrong:
-            problems.append(f"column {names[0]}: {wrong}")
+            problems.append(f"column {names[0]}: {one_line(wrong)}")
             continue
         whole = parts[0] if model.repeat is None else np.stack(parts, axis=1)
-        result[model.product_name] = whole if model.unit is None else _with_unit(whole, model.unit)
+        try:
+            result[model.product_name] = _in_memory(model, whole)
+        except ValueError as wrong:
+            problems.append(f"column {names[0]}: {one_line(wrong)}")
     for name, values in columns.items():
         if name not in taken and name not in result:
             result[name] = _with_unit(values, units[name])
     return QTable(result, copy=False), problems
+
+
+def _in_memory(model: ColumnModel, values: NDArray[Any]) -> Any:
+    if model.time is not None:
+        with undated_leap_seconds():
+            return Time(values, format=model.time, scale="utc")
+    return values if model.unit is None else _with_unit(values, model.unit)
 
 
 def _native(values: Any) -> NDArray[Any]:

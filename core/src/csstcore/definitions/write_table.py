@@ -9,12 +9,13 @@ from typing import Any, Final
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable, Table
+from astropy.time import Time
 from astropy.units import Quantity
 from numpy.typing import NDArray
 
 from csstcore.definitions.model import ColumnModel, HduModel
 from csstcore.definitions.units import parse_unit
-from csstcore.products.meta import Meta, plain_value
+from csstcore.products.meta import Meta, plain_value, undated_leap_seconds
 
 _PART: Final = re.compile(r"(\w+)\[(\d+)\]")
 
@@ -110,6 +111,9 @@ def _values(model: ColumnModel, table: QTable, meta: Meta, number: int) -> NDArr
             )
         shape = (number,) if model.repeat is None else (number, model.repeat)
         return np.full(shape, model.fill, _text_type(dtype, str(model.fill)))
+    if model.time is not None and isinstance(column, Time):
+        with undated_leap_seconds():
+            column = column.utc.to_value(model.time)
     mask = getattr(column, "mask", None)
     if isinstance(column, Quantity) and model.unit is not None:
         try:
