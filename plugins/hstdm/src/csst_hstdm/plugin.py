@@ -21,6 +21,8 @@ def csst_stages() -> list[Stage]:
 def csst_definitions() -> list[Definition]:
     """Return the definitions of files and references."""
     return [
+        Definition("l0", "definitions/l0.toml", "Dumps of the spectrometer in counts"),
+        Definition("l1", "definitions/l1.toml", "Calibrated dumps of the spectrometer"),
         Definition(
             "sideband_gain",
             "definitions/sideband_gain.toml",

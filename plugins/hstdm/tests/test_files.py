@@ -1,0 +1,117 @@
+"""Level 0 and Level 1 files, and references: what is written comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import QTable
+from astropy.time import Time
+
+import csst_hstdm.plugin
+from csst_hstdm.flags import FLAG_BITS
+from csstcore.api import Meta, Spectra, TimeTable
+from csstcore.definitions.catalog import Definitions
+from csstcore.definitions.read import read_products
+from csstcore.definitions.sources import Sources
+from csstcore.definitions.validate import validate_file
+from csstcore.definitions.write import write_product
+from csstcore.plugins.registry import Registry
+
+DUMPS, CHANNELS = 4, 16
+START = Time("2028-03-01T00:00:00", scale="utc")
+
+
+@pytest.fixture(scope="module")
+def definitions() -> Definitions:
+    return Definitions(Registry.of({"hstdm": csst_hstdm.plugin}))
+
+
+def rows() -> QTable:
+    """Rows of Level 0 dumps."""
+    table = QTable()
+    table["time"] = START + (np.arange(DUMPS) + 0.5) * u.s
+    table["exposure_time"] = np.ones(DUMPS) * u.s
+    table["state"] = ["ON", "OFF", "HOT", "COLD"]
+    for name in ("scan", "subscan", "flag"):
+        table[name] = np.arange(DUMPS)
+    table["ra"], table["dec"] = np.full(DUMPS, 83.8) * u.deg, np.full(DUMPS, -5.4) * u.deg
+    for name in ("x", "y", "z"):
+        table[name] = np.linspace(-6771.0, 6771.0, DUMPS) * u.km
+        table[f"v{name}"] = np.linspace(-7.7, 7.7, DUMPS) * u.km / u.s
+    table["t_hot"], table["t_cold"] = np.full(DUMPS, 300.0) * u.K, np.full(DUMPS, 20.0) * u.K
+    table["lo_frequency"] = np.full(DUMPS, 487.56e9) * u.Hz
+    table["sideband"] = ["USB"] * DUMPS
+    table["rest_frequency"] = np.full(DUMPS, 492.1607e9) * u.Hz
+    return table
+
+
+def spectra(unit: u.UnitBase = u.count, **changes: Any) -> Spectra:
+    rng = np.random.default_rng(1)
+    meta = Meta(
+        instrument="HSTDM",
+        obs_id="50000000001",
+        project_id="P1",
+        file_type="TARG",
+        detector=1,
+        time=START,
+        end_time=START + DUMPS * u.s,
+        exposure_time=DUMPS * u.s,
+    )
+    return Spectra(
+        flux=rng.normal(1e6, 3e3, (DUMPS, CHANNELS)).astype(np.float32),
+        axis=(491.56e9 + 73242.1875 * np.arange(CHANNELS)) * u.Hz,
+        unit=unit,
+        rows=changes.pop("rows", rows()),
+        meta=meta,
+        flag_bits=dict(FLAG_BITS),
+        **changes,
+    )
+
+
+def written_and_read(definitions: Definitions, name: str, product: Any, folder: Path) -> Any:
+    definition = definitions.get(name)
+    path = write_product(definition, product, Sources(), folder)
+    assert validate_file(definition, path) == []
+    (back,) = read_products(definition, path).products
+    return back
+
+
+def test_level_0_comes_back(definitions: Definitions, tmp_path: Path) -> None:
+    back = written_and_read(definitions, "hstdm.l0", spectra(), tmp_path)
+    expected = spectra()
+    assert back.flux.tobytes() == expected.flux.tobytes()
+    assert (back.axis == expected.axis).all()
+    assert back.unit == u.count
+    assert np.abs((back.rows["time"] - expected.rows["time"]).sec).max() < 1e-5
+    for name in set(expected.rows.colnames) - {"time"}:
+        assert (back.rows[name] == expected.rows[name]).all(), name
+    assert back.flag_bits == FLAG_BITS
+
+
+def test_level_1_keeps_errors_and_flags(definitions: Definitions, tmp_path: Path) -> None:
+    table = rows()
+    table.remove_columns(["t_hot", "t_cold"])
+    table["t_sys"] = np.full(DUMPS, 400.0) * u.K
+    table["velocity_shift"] = np.full(DUMPS, -7.3) * u.km / u.s
+    table["frame"] = ["LSRK"] * DUMPS
+    flags = np.arange(DUMPS * CHANNELS, dtype=np.uint16).reshape(DUMPS, CHANNELS)
+    variance = np.full((DUMPS, CHANNELS), np.float32(2.25))
+    product = spectra(u.K, rows=table, flags=flags, variance=variance)
+    back = written_and_read(definitions, "hstdm.l1", product, tmp_path)
+    assert (back.flags == flags).all()
+    assert back.flags.dtype == np.uint16
+    assert back.variance == pytest.approx(variance)
+    assert list(back.rows["frame"]) == ["LSRK"] * DUMPS
+    assert back.rows["t_sys"].unit == u.K
+
+
+def test_orbit_comes_back(definitions: Definitions, tmp_path: Path) -> None:
+    names = ["time", "x", "y", "z", "vx", "vy", "vz"]
+    orbit = TimeTable(rows()[names], Meta(telescope="CSST", time=START))
+    back = written_and_read(definitions, "hstdm.orbit", orbit, tmp_path)
+    assert isinstance(back, TimeTable)
+    assert (back.table["vx"] == orbit.table["vx"]).all()
