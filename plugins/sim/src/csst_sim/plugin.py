@@ -13,6 +13,7 @@ from csstcore.plugin import (
 )
 
 _STAGES = "csst_sim.stages"
+_HSTDM = "csst_sim.hstdm"
 
 
 @hookimpl
@@ -89,6 +90,31 @@ def csst_stages() -> list[Stage]:
             f"{_STAGES}.catalogues:observe_reference_stars",
             "List the stars as a Gaia-like reference catalogue at epoch 2016.0",
         ),
+        Stage(
+            "set_up_hstdm",
+            f"{_HSTDM}.set_up:set_up_hstdm",
+            "Draw receiver, orbit and schedule of one terahertz observation",
+        ),
+        Stage(
+            "observe_hstdm",
+            f"{_HSTDM}.observe:observe_hstdm",
+            "Turn sky and loads into the counts of a drifting, noisy receiver",
+        ),
+        Stage(
+            "record_hstdm_truth",
+            f"{_HSTDM}.truth:record_hstdm_truth",
+            "Record the sky at the target and the receiver channel by channel",
+        ),
+        Stage(
+            "measure_sideband_gain",
+            f"{_HSTDM}.truth:measure_sideband_gain",
+            "Measure the sideband gain as a laboratory does, with errors",
+        ),
+        Stage(
+            "record_orbit",
+            f"{_HSTDM}.truth:record_orbit",
+            "Record position and velocity of the telescope every ten seconds",
+        ),
     ]
 
 
@@ -110,6 +136,11 @@ def csst_pipelines() -> list[Pipeline]:
             "sky",
             "pipelines/sky.toml",
             "List the true sky of a plan and a Gaia-like reference catalogue",
+        ),
+        Pipeline(
+            "hstdm",
+            "pipelines/hstdm.toml",
+            "Simulate terahertz observations as Level 0 with truth and references",
         ),
     ]
 
@@ -138,13 +169,43 @@ def csst_definitions() -> list[Definition]:
         ),
         Definition("star_catalog", "definitions/star_catalog.toml", "True stars of a sky"),
         Definition("galaxy_catalog", "definitions/galaxy_catalog.toml", "True galaxies of a sky"),
+        Definition(
+            "hstdm_plan", "definitions/hstdm_plan.toml", "Plan of simulated terahertz observations"
+        ),
+        Definition(
+            "hstdm_sky_truth",
+            "definitions/hstdm_sky_truth.toml",
+            "True brightness of a simulated target",
+        ),
+        Definition(
+            "hstdm_receiver_truth",
+            "definitions/hstdm_receiver_truth.toml",
+            "True properties of a simulated receiver by channel",
+        ),
+        Definition(
+            "hstdm_dump_truth",
+            "definitions/hstdm_dump_truth.toml",
+            "True state of a simulated receiver by dump",
+        ),
+        Definition(
+            "hstdm_hit_truth",
+            "definitions/hstdm_hit_truth.toml",
+            "Channels that cosmic rays hit in single dumps",
+        ),
     ]
 
 
 @hookimpl
 def csst_readers() -> list[Reader]:
-    """Return the reader of plans."""
-    return [Reader("plan", "csst_sim.plan:read_plan", "Read the plan of a simulation")]
+    """Return the readers of plans."""
+    return [
+        Reader("plan", "csst_sim.plan:read_plan", "Read the plan of a simulation"),
+        Reader(
+            "hstdm_plan",
+            "csst_sim.hstdm.plan:read_plan",
+            "Read the plan of terahertz observations",
+        ),
+    ]
 
 
 @hookimpl
@@ -171,6 +232,15 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "toml",
             "Satellites, ghosts and scattered light",
             product="csst_sim.settings:StrayLight",
+        ),
+        ReferenceType(
+            "hstdm_receiver",
+            "toml",
+            "Terahertz receiver, its loads, drifts and orbit",
+            product="csst_sim.hstdm.settings:HstdmReceiver",
+        ),
+        ReferenceRules(
+            "sim.hstdm_receiver", "references/hstdm_receiver.toml", "one proposed receiver"
         ),
         ReferenceRules(
             "sim.stray_light", "references/stray_light.toml", "stray light of the survey camera"

@@ -1,0 +1,1 @@
+"""Simulated terahertz spectra: a heterodyne receiver in a low orbit."""
