@@ -74,7 +74,7 @@ def examples():
     catalog.table["flux_total_error"] = catalog.table["flux_aperture_error"][:, 5]
     colour_terms = measure_colour_terms([catalog], Table(stars), passbands)
     meta = Meta(obs_id="10100000001", detector=7, time=Time("2028-01-01"))
-    catalog = Table(sources.table, meta=meta, wcs=with_size(wcs, image.shape))
+    listed = Table(sources.table, meta=meta, wcs=with_size(wcs, image.shape))
     small = {"shift_arcsec": 2.0, "distortion_pixel": 5.0}
     psf = model_psf(image, sources, background)
     rate = replace(image, unit=u.electron / u.s, meta=replace(image.meta, filter="g"))
@@ -93,11 +93,11 @@ def examples():
             {"shift_arcsec": 2.0, "distortion_pixel": 5.0},
         ),
         "set_wcs": ((image, Wcs(wcs)), {}),
-        "get_wcs": ((catalog,), {}),
-        "select_stars": ((catalog, Table(stars)), {}),
-        "solve_focal_plane": (([catalog], Table(stars)), small),
-        "refine_position": ((catalog, solve_focal_plane([catalog], Table(stars), **small)), {}),
-        "measure_distortion": (([catalog], [Table(stars)]), small),
+        "get_wcs": ((listed,), {}),
+        "select_stars": ((listed, Table(stars)), {}),
+        "solve_focal_plane": (([listed], Table(stars)), small),
+        "refine_position": ((listed, solve_focal_plane([listed], Table(stars), **small)), {}),
+        "measure_distortion": (([listed], [Table(stars)]), small),
         "flag_bright_stars": ((rate, rate, Table(stars), stray_light), {"limit_sigma": 1e-3}),
         "measure_photometry": ((image, sources, background, Wcs(wcs)), {}),
         "fit_galaxies": ((image, background, galaxies, psf), {}),
