@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from csst_sim.direct import shipped, shot_of
+from csst_sim.hstdm.direct import hstdm_session
+from csst_sim.hstdm.plan import parse_plan as parse_hstdm_plan
+from csst_sim.hstdm.settings import HstdmReceiver
 from csst_sim.plan import parse_plan
 from csst_sim.settings import DetectorRanges, Optics, Readout, StrayLight
 from csst_sim.stages.catalogues import draw_catalogs
@@ -16,6 +19,7 @@ from csstcore.testing.contract import *  # noqa: F403
 
 PLUGIN = "sim"
 OBS_ID = "10100000001"
+HSTDM_ID = "50000000001"
 
 
 def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -31,7 +35,23 @@ def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
     )
     stray_light = shipped("msc_stray_light.toml", StrayLight)
     image, rng = light_lamp(shot), np.random.default_rng(1)
+    terahertz = parse_hstdm_plan(
+        {
+            "name": "contract",
+            "kind": "hstdm",
+            "channels": 32,
+            "observation": [{"obs_id": HSTDM_ID, "time": "2028-01-01T00:00:00", "cycles": 1}],
+        },
+        "plan",
+    )
+    receiver = shipped("hstdm_receiver_proposed.toml", HstdmReceiver)
+    session = hstdm_session(terahertz, HSTDM_ID)
     return {
+        "set_up_hstdm": ((terahertz, receiver), {"obs_id": HSTDM_ID}),
+        "observe_hstdm": ((session,), {"rng": rng}),
+        "record_hstdm_truth": ((session,), {}),
+        "measure_sideband_gain": ((session,), {}),
+        "record_orbit": ((session,), {}),
         "set_up": ((plan, readout, ranges, optics), {"obs_id": OBS_ID, "detector": 7}),
         "draw_scene": ((shot,), {}),
         "add_sky": ((image, shot), {}),
