@@ -146,7 +146,7 @@ def _unit_planes(path: Path, opened: fits.HDUList, unit: Hdu, hdu: HduModel) -> 
     planes: dict[str, Any] = {}
     try:
         if hdu.wcs:
-            planes["wcs"] = read_wcs(unit.values)
+            planes["wcs"] = read_wcs(unit.values, frames=hdu.split is not None)
         if not hdu.layers:
             return planes
         if hdu.is_table:

@@ -69,7 +69,7 @@ def _fits_problems(definition: DefinitionModel, path: Path, header: Header) -> l
                 content = opened[unit.index]
                 problems += [f"{name}: {text}" for text in _sum_problems(content)]
                 if hdu is not None and hdu.wcs:
-                    read_wcs(unit.values)
+                    read_wcs(unit.values, frames=hdu.split is not None)
                 if hdu is not None and hdu.is_table and unit.is_table:
                     problems += [f"{name}: {text}" for text in read_table_planes(content, hdu)[1]]
             except Exception as cause:  # astropy raises nearly anything on damaged bytes
