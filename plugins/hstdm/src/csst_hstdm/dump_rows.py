@@ -115,22 +115,24 @@ def tuning(dumps: Spectra) -> Tuning:
     return Tuning(float(lo_hz[0]), str(sidebands[0]), float(axis_hz[0]), len(axis_hz))
 
 
-def blocks(time_s: NDArray[np.float64], gap_s: float) -> list[NDArray[np.intp]]:
-    """Return runs of times without a gap, as indices in the order of time.
+def blocks(
+    time_s: NDArray[np.float64], state: NDArray[np.str_], gap_s: float
+) -> list[NDArray[np.intp]]:
+    """Return runs of one state without a gap in time, as indices in the order of time.
 
     Parameters
     ----------
     time_s
-        Times; those that are not finite belong to no run.
+        Finite times.
+    state
+        Of each time.
     gap_s
         Longest distance of neighbours within a run.
     """
     order = np.argsort(time_s, kind="stable")
-    order = order[np.isfinite(time_s[order])]
-    if not len(order):
-        return []
-    cuts = np.flatnonzero(np.diff(time_s[order]) > gap_s) + 1
-    return [order[a:b] for a, b in pairwise([0, *cuts, len(order)])]
+    changes = (np.diff(time_s[order]) > gap_s) | (state[order][1:] != state[order][:-1])
+    cuts = np.flatnonzero(changes) + 1
+    return [order[a:b] for a, b in pairwise([0, *cuts, len(order)]) if b > a]
 
 
 def _filled(column: Any, fill: float = np.nan) -> Any:

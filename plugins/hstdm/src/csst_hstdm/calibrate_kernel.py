@@ -1,0 +1,90 @@
+"""Compiled ON - OFF of one dump."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from csst_hstdm.compiled import compiled
+
+
+@compiled
+def calibrate_dump(  # type: ignore[no-untyped-def]
+    counts,
+    exposure_s,
+    off_before,
+    off_after,
+    time_before,
+    time_after,
+    weight,
+    gamma,
+    coupling,
+    scale_variance,
+    samples_per_second,
+    flux,
+    variance,
+    flags,
+    extra_bits,
+    bad_bit,
+):
+    """Set the antenna temperature of a dump and its variance; add flags.
+
+    Parameters
+    ----------
+    counts, exposure_s
+        The dump.
+    off_before, off_after, time_before, time_after
+        Rates and exposure times of the OFFs by channel.
+    weight
+        Of `off_after`.
+    gamma
+        Counts per second and kelvin.
+    coupling
+        Forward efficiency times gain of the signal sideband.
+    scale_variance
+        Relative variance of the scale by channel.
+    samples_per_second
+        Independent samples of the noise in a second: noise bandwidth times efficiency squared.
+    flux, variance, flags
+        Set; `flags` has those of the dump.
+    extra_bits
+        Flags of loads and OFFs by channel.
+    bad_bit
+        Set where nothing can be calibrated.
+
+    Returns
+    -------
+    float
+        Share of the OFFs in the variance of the noise, mean over the channels.
+    """
+    channels = len(counts)
+    on_total, off_total = 0.0, 0.0
+    for c in range(channels):
+        off = (1 - weight) * off_before[c] + weight * off_after[c]
+        if flags[c] == 0 and np.isfinite(off) and np.isfinite(counts[c]):
+            on_total += counts[c] / exposure_s
+            off_total += off
+    level = on_total / off_total if off_total > 0 else 1.0
+    share, number = 0.0, 0
+    for c in range(channels):
+        off = (1 - weight) * off_before[c] + weight * off_after[c]
+        value = (counts[c] / exposure_s - off) / (gamma[c] * coupling[c])
+        flags[c] |= extra_bits[c]
+        if not np.isfinite(value):
+            flux[c] = np.nan
+            variance[c] = np.nan
+            if flags[c] == 0:
+                flags[c] = bad_bit
+            continue
+        of_on = level * level / exposure_s
+        of_off = 0.0
+        if weight < 1:
+            of_off += (1 - weight) ** 2 / time_before[c]
+        if weight > 0:
+            of_off += weight**2 / time_after[c]
+        t_sys = off / (gamma[c] * coupling[c])
+        noise = t_sys * t_sys * (of_on + of_off) / samples_per_second
+        flux[c] = value
+        variance[c] = noise + value * value * scale_variance[c]
+        share += of_off / (of_on + of_off)
+        number += 1
+    return share / number if number else np.nan

@@ -1,0 +1,122 @@
+"""Compiled search for spikes of single dumps and channels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from csst_hstdm.compiled import compiled
+
+BOX = 16
+"""Half width of the running mean over channels that finds candidates."""
+MEDIAN = 4
+"""Half width of the running median over channels that confirms them."""
+LAG = 4
+"""Distance of the channels whose differences give the noise: further than they are correlated."""
+
+
+@compiled
+def median_of(values, number):  # type: ignore[no-untyped-def]
+    """Return the median of the first values, which are sorted in place."""
+    for i in range(1, number):
+        value = values[i]
+        j = i - 1
+        while j >= 0 and values[j] > value:
+            values[j + 1] = values[j]
+            j -= 1
+        values[j + 1] = value
+    half = number // 2
+    return values[half] if number % 2 else (values[half - 1] + values[half]) / 2
+
+
+@compiled
+def reference_spectrum(counts, flags, rows, per_second, reference):  # type: ignore[no-untyped-def]
+    """Set the median over dumps of the rate of each channel; NaN where all are flagged."""
+    values = np.empty(len(rows))
+    for c in range(counts.shape[1]):
+        number = 0
+        for k in range(len(rows)):
+            if flags[rows[k], c] == 0:
+                values[number] = counts[rows[k], c] * per_second[k]
+                number += 1
+        reference[c] = median_of(values, number) if number else np.nan
+
+
+@compiled
+def running_mean(ratio, mean):  # type: ignore[no-untyped-def]
+    """Set the mean of the finite values within `BOX` channels on either side."""
+    channels = len(ratio)
+    total, number = 0.0, 0
+    for c in range(min(BOX, channels)):
+        if np.isfinite(ratio[c]):
+            total += ratio[c]
+            number += 1
+    for c in range(channels):
+        if c + BOX < channels and np.isfinite(ratio[c + BOX]):
+            total += ratio[c + BOX]
+            number += 1
+        if c - BOX - 1 >= 0 and np.isfinite(ratio[c - BOX - 1]):
+            total -= ratio[c - BOX - 1]
+            number -= 1
+        mean[c] = total / number if number else np.nan
+
+
+@compiled
+def flag_spikes(  # type: ignore[no-untyped-def]
+    counts, flags, rows, per_second, threshold, bit, reference, level, noise, power, number
+):
+    """Flag spikes of dumps of one state against their median and against nearby channels.
+
+    Parameters
+    ----------
+    counts, flags
+        All dumps, shape (dumps, channels); flags are set, samples flagged before are left out.
+    rows, per_second
+        The dumps to look at, and what turns their counts into rates.
+    threshold
+        In units of the noise of the dump.
+    bit
+        To set.
+    reference
+        Rate that each channel should have.
+    level, noise
+        Set for each dump: median ratio to the reference, and its relative noise.
+    power, number
+        Added to for each channel: squared deviations in units of the noise, and dumps.
+    """
+    channels = counts.shape[1]
+    ratio, mean = np.empty(channels), np.empty(channels)
+    lags = np.empty(channels)
+    near = np.empty(2 * MEDIAN + 1)
+    for k in range(len(rows)):
+        row = rows[k]
+        for c in range(channels):
+            good = flags[row, c] == 0 and reference[c] > 0
+            ratio[c] = counts[row, c] * per_second[k] / reference[c] if good else np.nan
+        running_mean(ratio, mean)
+        found, lagged = 0, 0
+        for c in range(channels):
+            if np.isfinite(ratio[c]):
+                found += 1
+                if c >= LAG and np.isfinite(ratio[c - LAG]):
+                    lags[lagged] = abs(ratio[c] - ratio[c - LAG])
+                    lagged += 1
+        level[k] = np.nanmedian(ratio) if found else np.nan
+        noise[k] = 1.4826 * np.median(lags[:lagged]) / np.sqrt(2.0) if lagged else np.nan
+        sigma = noise[k]
+        if not sigma > 0:
+            continue
+        for c in range(channels):
+            deviation = (ratio[c] - mean[c]) / sigma
+            if not np.isfinite(deviation):
+                continue
+            if abs(deviation) > threshold - 2:
+                n = 0
+                for d in range(max(c - MEDIAN, 0), min(c + MEDIAN + 1, channels)):
+                    if np.isfinite(ratio[d]):
+                        near[n] = ratio[d]
+                        n += 1
+                deviation = (ratio[c] - median_of(near, n)) / sigma
+                if abs(deviation) > threshold:
+                    flags[row, c] |= bit
+            power[c] += min(deviation * deviation, 25.0)
+            number[c] += 1
