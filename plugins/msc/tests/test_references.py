@@ -57,7 +57,7 @@ def test_the_geometry_adds_up_to_the_raw_frame(size) -> None:
 
 
 def test_the_rules_name_files_that_are_there() -> None:
-    for rules in ("readout", "detectors"):
+    for rules in ("readout", "detectors", "cosmic_ray_model"):
         content = tomllib.loads((FOLDER / f"{rules}.toml").read_text())
         for rule in content["rule"]:
             assert (FOLDER / rule["file"]).is_file()

@@ -56,6 +56,11 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "Raw frames of the survey camera: 9560 x 9264, and 920 x 608 for tests",
         ),
         ReferenceRules(
+            "calib.cosmic_ray_model",
+            "references/cosmic_ray_model.toml",
+            "Networks that find cosmic rays, for the imaging detectors of each filter",
+        ),
+        ReferenceRules(
             "imaging.stray_light",
             "references/stray_light.toml",
             "Ghosts and scattered light of the survey camera, proposed",
