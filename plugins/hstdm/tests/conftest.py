@@ -166,19 +166,19 @@ def receiver():
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_sky():
     """A hidden receiver; keywords of `Sky`."""
     return Sky
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_schedule():
     """States and times of cycles."""
     return schedule
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_orbit():
     """Position and velocity at times."""
     return orbit

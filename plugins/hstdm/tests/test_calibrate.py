@@ -86,7 +86,7 @@ def test_noise_is_that_of_the_radiometer_equation(long_run):
 
 
 def test_shared_off_noise_is_stated(long_run):
-    sky, dumps, _, _ = long_run
+    _sky, dumps, _, _ = long_run
     rows = dumps.rows
     first = rows["off_before"] == rows["off_before"][0]
     assert np.sum(first) == 10
@@ -180,9 +180,7 @@ def test_loads_and_offs_may_be_in_other_files(make_sky, make_schedule, receiver)
     states, time_s = make_schedule(1)
     states = np.array(states)
     parts = [np.isin(states, names) for names in (["HOT", "COLD"], ["OFF"], ["ON"])]
-    files = [
-        flag_dumps(sky.dumps(states[part], time_s[part], 1.0), receiver) for part in parts
-    ]
+    files = [flag_dumps(sky.dumps(states[part], time_s[part], 1.0), receiver) for part in parts]
     gain = sky.sideband_gain()
     loads = solve_loads(files, receiver, gain)
     calibrated, _ = calibrate(files, loads, receiver, gain)
@@ -200,8 +198,10 @@ def test_missing_spectra_stay_missing(make_sky, make_schedule, receiver):
     dumps.flux[0] = np.nan
     dumps.flux[np.array(states) == "OFF", 40] = np.nan
     calibrated, loads, _ = level_1(dumps, receiver, sky.sideband_gain())
-    assert np.all(np.isnan(calibrated.flux[2])) and np.all(calibrated.flags[2] != 0)
-    assert np.isnan(calibrated.flux[3, 17]) and calibrated.flags[3, 17] != 0
+    assert np.all(np.isnan(calibrated.flux[2]))
+    assert np.all(calibrated.flags[2] != 0)
+    assert np.isnan(calibrated.flux[3, 17])
+    assert calibrated.flags[3, 17] != 0
     assert np.all(calibrated.flags[:, 40] != 0)
     assert np.all(np.isfinite(calibrated.flux) | (calibrated.flags != 0))
     assert np.all(np.isfinite(loads["gamma"]))
@@ -230,9 +230,7 @@ def test_a_gain_that_jumps_between_loads_is_flagged(make_sky, make_schedule, rec
     assert np.all(calibrated.flags & FLAG_BITS["unstable_gain"])
 
 
-def test_a_sideband_gain_that_does_not_cover_the_band_is_refused(
-    make_sky, make_schedule, receiver
-):
+def test_a_sideband_gain_that_does_not_cover_the_band_is_refused(make_sky, make_schedule, receiver):
     sky = make_sky(channels=256)
     gain = sky.sideband_gain()
     short = replace(gain, flux=gain.flux[:, :100], variance=None, axis=gain.axis[:100])

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
 from csst_hstdm.compiled import compiled
-from csst_hstdm.dump_rows import Tuning, blocks, numbers, row_flags, rows_of, seconds, states, tuning
+from csst_hstdm.dump_rows import (
+    Tuning,
+    blocks,
+    numbers,
+    row_flags,
+    rows_of,
+    seconds,
+    states,
+    tuning,
+)
 from csstcore.api import Spectra
 
 
@@ -124,7 +134,7 @@ def _average(members: list[tuple[_Part, int]], setting: Tuning, state: str) -> A
 
 
 @compiled
-def _add(counts, flags, exposure_s, total, exposure, bits):  # type: ignore[no-untyped-def]
+def _add(counts: Any, flags: Any, exposure_s: Any, total: Any, exposure: Any, bits: Any) -> Any:
     """Add the good samples of a dump; gather the flags of the others."""
     for c in range(len(counts)):
         if flags[c] == 0 and np.isfinite(counts[c]):

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from csst_hstdm.compiled import compiled
 
 
 @compiled
-def calibrate_dump(  # type: ignore[no-untyped-def]
-    counts,
-    exposure_s,
-    off_before,
-    off_after,
-    time_before,
-    time_after,
-    weight,
-    gamma,
-    coupling,
-    scale_variance,
-    samples_per_second,
-    flux,
-    variance,
-    flags,
-    extra_bits,
-    bad_bit,
-):
+def calibrate_dump(
+    counts: Any,
+    exposure_s: Any,
+    off_before: Any,
+    off_after: Any,
+    time_before: Any,
+    time_after: Any,
+    weight: Any,
+    gamma: Any,
+    coupling: Any,
+    scale_variance: Any,
+    samples_per_second: Any,
+    flux: Any,
+    variance: Any,
+    flags: Any,
+    extra_bits: Any,
+    bad_bit: Any,
+) -> Any:
     """Set the antenna temperature of a dump and its variance; add flags.
 
     Parameters

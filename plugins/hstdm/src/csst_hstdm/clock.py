@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONGEST_ARC_S = 1200.0
-"""Beyond this, the time between two dumps does not tell the arc between them from its complement."""
+"""Dumps further apart in time are not compared by the arc between them, which has two ends."""
 
 
 def clock_offsets(
@@ -89,9 +89,8 @@ def _orbit_time(
         rate = np.linalg.norm(normal, axis=1) / np.sum(position_km**2, axis=1)
         arc = np.cross(before, after)
         sine = np.linalg.norm(arc, axis=1) * np.sign(np.sum(arc * normal[:-1], axis=1))
-        return np.asarray(np.arctan2(sine, np.sum(before * after, axis=1)) * 2) / (
-            rate[:-1] + rate[1:]
-        )
+        angle = np.arctan2(sine, np.sum(before * after, axis=1))
+        return np.asarray(2 * angle / (rate[:-1] + rate[1:]))
 
 
 def _commonest(total: NDArray[np.float64], width_s: float) -> float:

@@ -1,4 +1,4 @@
-"""`GainCurve`: the solutions of the load calibration of one tuning, between which is interpolated."""
+"""`GainCurve`: gain and receiver temperature of one tuning over time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Bracket:
 
 @dataclass(frozen=True, slots=True)
 class GainCurve:
-    """Gain and receiver temperature at the times of the loads; arrays of shape (times, channels)."""
+    """Solutions at the times of the loads; arrays of shape (times, channels)."""
 
     time_s: Plane
     gamma: Plane
@@ -55,7 +55,7 @@ class GainCurve:
         """
         if place.before == place.after:
             return self.drift_per_second * place.distance_s
-        length_s = self.time_s[place.after] - self.time_s[place.before]
+        length_s = float(self.time_s[place.after] - self.time_s[place.before])
         return self.drift_per_second * place.weight * (1 - place.weight) * length_s
 
 
@@ -90,9 +90,7 @@ def gain_curve(load_gain: QTable, setting: Tuning) -> GainCurve | None:
     known = (step > 0) & np.isfinite(change)
     drift = float(np.mean(change[known] ** 2 / step[known])) if known.any() else 0.0
     flags = np.asarray(rows["flags"], np.uint16)
-    return GainCurve(
-        time_s, gamma, relative_variance, numbers(rows, "t_rec", u.K), flags, drift
-    )
+    return GainCurve(time_s, gamma, relative_variance, numbers(rows, "t_rec", u.K), flags, drift)
 
 
 def _log_ratio(after: Plane, before: Plane) -> float:

@@ -48,9 +48,7 @@ def interpolate_directions(
     return np.where(inside, ra, np.nan), np.where(inside, dec, np.nan)
 
 
-def unit_vectors(
-    ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def unit_vectors(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return directions as vectors of length 1, shape (directions, 3)."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from csst_hstdm.compiled import compiled
@@ -11,9 +13,17 @@ LEAST_OVERLAP = 1e-6
 
 
 @compiled
-def resample(  # type: ignore[no-untyped-def]
-    flux, variance, flags, first, step, out_flux, out_variance, out_flags, outside_bit
-):
+def resample(
+    flux: Any,
+    variance: Any,
+    flags: Any,
+    first: Any,
+    step: Any,
+    out_flux: Any,
+    out_variance: Any,
+    out_flags: Any,
+    outside_bit: Any,
+) -> Any:
     """Set the means of a spectrum over the channels of another axis, weighted by overlap.
 
     The integral over frequency is conserved. Flags of all channels that overlap are joined; a

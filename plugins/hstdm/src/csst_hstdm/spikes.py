@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from csst_hstdm.compiled import compiled
@@ -15,7 +17,7 @@ LAG = 4
 
 
 @compiled
-def median_of(values, number):  # type: ignore[no-untyped-def]
+def median_of(values: Any, number: Any) -> Any:
     """Return the median of the first values, which are sorted in place."""
     for i in range(1, number):
         value = values[i]
@@ -29,7 +31,7 @@ def median_of(values, number):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def reference_spectrum(counts, flags, rows, per_second, reference):  # type: ignore[no-untyped-def]
+def reference_spectrum(counts: Any, flags: Any, rows: Any, per_second: Any, reference: Any) -> Any:
     """Set the median over dumps of the rate of each channel; NaN where all are flagged."""
     values = np.empty(len(rows))
     for c in range(counts.shape[1]):
@@ -42,7 +44,7 @@ def reference_spectrum(counts, flags, rows, per_second, reference):  # type: ign
 
 
 @compiled
-def running_mean(ratio, mean):  # type: ignore[no-untyped-def]
+def running_mean(ratio: Any, mean: Any) -> Any:
     """Set the mean of the finite values within `BOX` channels on either side."""
     channels = len(ratio)
     total, number = 0.0, 0
@@ -61,9 +63,19 @@ def running_mean(ratio, mean):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def flag_spikes(  # type: ignore[no-untyped-def]
-    counts, flags, rows, per_second, threshold, bit, reference, level, noise, power, number
-):
+def flag_spikes(
+    counts: Any,
+    flags: Any,
+    rows: Any,
+    per_second: Any,
+    threshold: Any,
+    bit: Any,
+    reference: Any,
+    level: Any,
+    noise: Any,
+    power: Any,
+    number: Any,
+) -> Any:
     """Flag spikes of dumps of one state against their median and against nearby channels.
 
     Parameters

@@ -49,9 +49,7 @@ def calibrate(
     longest_load_gap_s: Positive = 900.0,
     longest_off_gap_s: Positive = 300.0,
     off_line_threshold: Positive = 6.0,
-) -> tuple[
-    Annotated[Sequence[Spectra | None], "dumps"], Annotated[Table, "system_temperature"]
-]:
+) -> tuple[Annotated[Sequence[Spectra | None], "dumps"], Annotated[Table, "system_temperature"]]:
     """Calibrate ON minus OFF to the antenna temperature of the signal sideband.
 
     ``T_A* = (c_on - c_off) / (gamma eta_l G_s)`` with gains linear in time between the loads and
@@ -184,7 +182,7 @@ def _gamma_variance(curve: GainCurve, time_s: float) -> Plane:
     w = place.weight
     noise = (1 - w) ** 2 * curve.relative_variance[place.before]
     noise += w**2 * curve.relative_variance[place.after]
-    return noise + curve.drift_variance(place)
+    return np.asarray(noise + curve.drift_variance(place))
 
 
 def _calibrated(

@@ -69,9 +69,7 @@ def shift_to_lsrk(dumps: Spectra) -> Annotated[Spectra, "dumps"]:
     first = int(np.ceil(edges[0] * _extreme(factor, spacing_hz < 0) + 0.5 - 1e-6))
     last = int(np.floor(edges[1] * _extreme(factor, spacing_hz > 0) - 0.5 + 1e-6))
     channels = np.arange(first, last + 1)
-    flux, variance, flags, squares = _resampled(
-        dumps, factor, edges[0], first, len(channels)
-    )
+    flux, variance, flags, squares = _resampled(dumps, factor, edges[0], first, len(channels))
     kept = rows.copy()
     kept["velocity_shift"] = velocity * u.km / u.s
     kept["frame"] = np.full(len(rows), FRAME)
@@ -106,9 +104,7 @@ def _extreme(factor: NDArray[np.float64], largest: bool) -> float:
 
 def _resampled(
     dumps: Spectra, factor: NDArray[np.float64], edge: float, first: int, channels: int
-) -> tuple[
-    NDArray[np.float32], NDArray[np.float32], NDArray[np.uint16], NDArray[np.float64]
-]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint16], NDArray[np.float64]]:
     """Return flux, variance, flags and the mean squared weights on the common axis.
 
     Edges are in units of the spacing: that of the first channel of the dumps, topocentric, and

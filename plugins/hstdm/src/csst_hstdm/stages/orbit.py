@@ -99,7 +99,7 @@ def interpolate_pointing(dumps: InPlace[Spectra], *, gap_s: Positive = 5.0) -> S
     runs = np.stack([np.unique(state, return_inverse=True)[1], np.asarray(rows["scan"], np.int64)])
     found = 0
     for run in np.unique(runs[:, lost], axis=1).T:
-        inside = np.all(runs.T == run, axis=1) & timed
+        inside = np.all(run == runs.T, axis=1) & timed
         known, wanted = np.flatnonzero(inside & ~lost), np.flatnonzero(inside & lost)
         if len(known) < 2 or not len(wanted):
             continue

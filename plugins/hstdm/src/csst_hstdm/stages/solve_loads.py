@@ -82,9 +82,9 @@ def solve_loads(
     settings = {tuning(part): part.axis.to_value(u.Hz) for part in dumps}
     pairs = _pairs(loads, pair_gap_s, least_difference_kelvin)
     if not pairs:
-        hot = sum(load.state == "HOT" for load in loads)
+        hots = sum(load.state == "HOT" for load in loads)
         raise UnprocessableData(
-            f"no pair of loads: {hot} blocks of HOT and {len(loads) - hot} of COLD without flags; "
+            f"no pair of loads: {hots} blocks of HOT, {len(loads) - hots} of COLD without flags; "
             f"expected both within {pair_gap_s} s, more than {least_difference_kelvin} K apart"
         )
     solutions = []
@@ -147,9 +147,7 @@ def _at_one_time(pairs: list[tuple[Average, Average]]) -> list[tuple[Average, Av
             slopes = np.gradient(levels, times)
             slope = float(slopes[same.index(hot)]) if np.all(np.isfinite(slopes)) else 0.0
         middle_s = (hot.time_s + cold.time_s) / 2
-        hot_factor, cold_factor = np.exp(
-            slope * (middle_s - np.array([hot.time_s, cold.time_s]))
-        )
+        hot_factor, cold_factor = np.exp(slope * (middle_s - np.array([hot.time_s, cold.time_s])))
         moved.append(
             (replace(hot, rate=hot.rate * hot_factor), replace(cold, rate=cold.rate * cold_factor))
         )

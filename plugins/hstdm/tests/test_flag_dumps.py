@@ -1,0 +1,148 @@
+"""What is wrong with dumps is flagged, and little else."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.time import TimeDelta
+
+from csst_hstdm.flags import FLAG_BITS
+from csst_hstdm.stages.flag_dumps import flag_dumps
+from csstcore.api import UnprocessableData, replace
+from csstcore.notes import collecting
+
+STATES = ["HOT"] * 5 + ["COLD"] * 5 + ["OFF"] * 8 + ["ON"] * 40 + ["OFF"] * 8
+TIMES = np.arange(len(STATES)) + 0.5
+
+
+def passing_line(frequency_hz, time_s):
+    """A bright narrow source that the telescope scans over: 5 dumps, 25 channels."""
+    shape = np.exp(-0.5 * ((frequency_hz - frequency_hz[200]) / (10 * 73242.2)) ** 2)
+    return 40 * shape * np.exp(-0.5 * ((time_s - 38) / 2) ** 2)
+
+
+@pytest.fixture
+def dumps(make_sky):
+    return make_sky(line=passing_line).dumps(STATES, TIMES, 1.0)
+
+
+def flagged(dumps, name):
+    return (dumps.flags & FLAG_BITS[name]) != 0
+
+
+def test_hits_are_found_and_lines_are_not(dumps, receiver):
+    rng = np.random.default_rng(5)
+    hit = rng.random(dumps.flux.shape) < 2e-3
+    sigma = dumps.flux / np.sqrt(73242.2)
+    dumps.flux[hit] += (rng.uniform(8, 500, dumps.flux.shape) * sigma)[hit]
+    found = flagged(flag_dumps(dumps, receiver), "cosmic_ray")
+    assert np.mean(found[hit]) >= 0.98
+    assert np.mean(found[~hit]) < 1e-4
+    assert not np.any(dumps.flags & FLAG_BITS["bad_channel"])
+    assert not np.any(dumps.rows["flag"])
+
+
+def test_clean_dumps_have_no_flags(dumps, receiver):
+    with collecting() as notes:
+        flag_dumps(dumps, receiver)
+    assert np.count_nonzero(dumps.flags) <= 1
+    assert not np.any(dumps.rows["flag"])
+    assert not notes.caveats
+    assert notes.metrics["dropped_dumps"] == notes.metrics["clock_jumps"] == 0
+
+
+def test_single_dumps_of_a_state_are_searched_too(make_sky, receiver):
+    dumps = make_sky().dumps(["HOT", "COLD", "OFF", "ON"], np.arange(4.0), 1.0)
+    dumps.flux[3, 100] *= 1.2
+    flag_dumps(dumps, receiver)
+    assert dumps.flags[3, 100] == FLAG_BITS["cosmic_ray"]
+    assert np.count_nonzero(dumps.flags) <= 2
+
+
+def test_saturated_and_missing_samples(dumps, receiver):
+    dumps.flux[20, 7] = 5e9
+    dumps.flux[21] = 5e9
+    dumps.flux[22, 8] = np.nan
+    dumps.flux[23] = np.nan
+    dumps.flux[24] = 0.0
+    flag_dumps(dumps, receiver)
+    assert flagged(dumps, "saturated")[20, 7]
+    assert np.all(flagged(dumps, "saturated")[21])
+    assert dumps.rows["flag"][21] & FLAG_BITS["saturated"]
+    assert flagged(dumps, "bad_channel")[22, 8]
+    assert np.all(flagged(dumps, "bad_channel")[23])
+    assert np.all(dumps.rows["flag"][23:25] & FLAG_BITS["bad_channel"])
+    assert not dumps.rows["flag"][20]
+    assert not dumps.rows["flag"][22]
+
+
+def test_dead_stuck_and_noisy_channels(dumps, receiver):
+    rng = np.random.default_rng(2)
+    dumps.flux[:, 30] = 0.0
+    dumps.flux[:, 60] = np.median(dumps.flux[:, 60])
+    dumps.flux[:, 90] *= 1 + 0.02 * rng.standard_normal(len(dumps))
+    flag_dumps(dumps, receiver)
+    bad = np.all(flagged(dumps, "bad_channel"), axis=0)
+    assert set(np.flatnonzero(bad)) == {30, 60, 90}
+
+
+def test_a_dump_of_another_gain_or_noise(dumps, receiver):
+    rng = np.random.default_rng(3)
+    dumps.flux[30] *= 1.1
+    dumps.flux[35] *= 1 + 0.02 * rng.standard_normal(dumps.flux.shape[1])
+    flag_dumps(dumps, receiver)
+    unstable = (dumps.rows["flag"] & FLAG_BITS["unstable_gain"]) != 0
+    assert set(np.flatnonzero(unstable)) == {30, 35}
+
+
+@pytest.mark.parametrize("jump_s", [-40.0, -3.0, 2.0, 600.0])
+@pytest.mark.parametrize("with_orbit", [True, False])
+def test_a_jumped_clock(dumps, receiver, jump_s, with_orbit):
+    dumps.rows["time"][45:] = dumps.rows["time"][45:] + TimeDelta(jump_s * u.s)
+    if not with_orbit:
+        dumps.rows.remove_columns(["x", "y", "z"])
+    with collecting() as notes:
+        flag_dumps(dumps, receiver)
+    jumped = (dumps.rows["flag"] & FLAG_BITS["pointing"]) != 0
+    if with_orbit or jump_s < 0:
+        assert set(np.flatnonzero(jumped)) == set(range(45, len(STATES)))
+        assert any("clock is off in 21 of 66" in caveat for caveat in notes.caveats)
+    else:
+        assert notes.metrics["dropped_dumps"] > 0
+        assert not jumped.any()
+
+
+def test_a_clock_that_returns(dumps, receiver):
+    dumps.rows["time"][20:25] = dumps.rows["time"][20:25] + TimeDelta(3600 * u.s)
+    dumps.rows.remove_columns(["x", "y", "z"])
+    flag_dumps(dumps, receiver)
+    jumped = (dumps.rows["flag"] & FLAG_BITS["pointing"]) != 0
+    assert set(np.flatnonzero(jumped)) == set(range(20, 25))
+
+
+def test_dropped_dumps_are_counted(dumps, receiver):
+    keep = np.delete(np.arange(len(STATES)), [30, 31, 50])
+    fewer = replace(dumps, flux=dumps.flux[keep], rows=dumps.rows[keep])
+    with collecting() as notes:
+        flag_dumps(fewer, receiver)
+    assert notes.metrics["dropped_dumps"] == 3
+    assert any("3 dumps are missing" in caveat for caveat in notes.caveats)
+    assert not np.any(fewer.rows["flag"])
+
+
+def test_an_unknown_state_is_refused(dumps, receiver):
+    dumps.rows["state"] = "SKY"
+    with pytest.raises(UnprocessableData, match="SKY"):
+        flag_dumps(dumps, receiver)
+
+
+def test_nothing_but_missing_dumps(dumps, receiver):
+    dumps.flux[:] = np.nan
+    flag_dumps(dumps, receiver)
+    assert np.all(dumps.rows["flag"] & FLAG_BITS["bad_channel"])
+
+
+def test_no_dumps_at_all(dumps, receiver):
+    empty = replace(dumps, flux=dumps.flux[:0], rows=dumps.rows[:0])
+    assert len(flag_dumps(empty, receiver)) == 0
