@@ -4,17 +4,51 @@ from __future__ import annotations
 
 from csstcore.plugin import (
     Definition,
+    Pipeline,
+    Reader,
     ReferenceRules,
     ReferenceType,
     Stage,
     hookimpl,
 )
 
+_STAGES = "csst_hstdm.stages"
+
 
 @hookimpl
 def csst_stages() -> list[Stage]:
     """Return the stages of this plugin."""
-    return []
+    return [
+        Stage(
+            "calibrate_noise_diode",
+            f"{_STAGES}.position_switch:calibrate_noise_diode",
+            "Calibrate ON against OFF dumps with the noise diode",
+        ),
+    ]
+
+
+@hookimpl
+def csst_pipelines() -> list[Pipeline]:
+    """Return the pipelines."""
+    return [
+        Pipeline(
+            "gbt_position_switch",
+            "pipelines/gbt_position_switch.toml",
+            "Calibrate position-switched dumps of the Green Bank Telescope",
+        ),
+    ]
+
+
+@hookimpl
+def csst_readers() -> list[Reader]:
+    """Return the reader of single-dish FITS files."""
+    return [
+        Reader(
+            "single_dish",
+            "csst_hstdm.single_dish:read",
+            "Read single-dish FITS of the Green Bank Telescope",
+        )
+    ]
 
 
 @hookimpl
@@ -27,6 +61,12 @@ def csst_definitions() -> list[Definition]:
             "sideband_gain",
             "definitions/sideband_gain.toml",
             "Gain of the signal sideband of every channel",
+        ),
+        Definition("sdfits", "definitions/sdfits.toml", "Raw dumps of the Green Bank Telescope"),
+        Definition(
+            "switched",
+            "definitions/switched.toml",
+            "Position-switched spectra as antenna temperature",
         ),
         Definition(
             "orbit", "definitions/orbit.toml", "Position and velocity of the telescope by time"
