@@ -109,15 +109,17 @@ def _pairs(rows: QTable) -> Iterator[tuple[str, list[int], list[int]]]:
     on = np.asarray(rows["state"]) == "ON"
     for key in np.unique(keys[on], axis=0):
         here = (keys == key).all(axis=1)
-        phases = [
-            sorted(np.flatnonzero(here & side), key=lambda i: not rows["diode"][i])
-            for side in (on, np.asarray(rows["state"]) == "OFF")
-        ]
+        phases = [_dumps(here & side, rows) for side in (on, np.asarray(rows["state"]) == "OFF")]
         scan = rows["scan"][phases[0][0]]
         label = f"scan {scan}, " + ", ".join(
             f"{name} {value}" for name, value in zip(_KEY, key[1:], strict=True)
         )
         yield label, phases[0], phases[1]
+
+
+def _dumps(here: NDArray[np.bool_], rows: QTable) -> list[int]:
+    """Return the indices of dumps, those with diode first."""
+    return sorted((int(i) for i in np.flatnonzero(here)), key=lambda i: not rows["diode"][i])
 
 
 def _mean(dumps: Spectra, group: list[int]) -> NDArray[np.float64]:

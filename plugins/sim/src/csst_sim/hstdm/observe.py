@@ -66,18 +66,17 @@ def observe_hstdm(
         power = _input(session, dumps, loads, phases) + session.receiver.t_rec_kelvin
         power += t_rec_offset[dumps, None]
         if effects.cosmic_rays:
-            hits += [(first + row, *hit) for row, *hit in _hit(session, power, particles)]
+            hits += _hit(session, power, first, particles)
         if effects.noise:
             samples = session.plan.channel_width_hz * session.observation.dump_s
             power *= 1 + noise.standard_normal(power.shape) / np.sqrt(samples)
         power *= session.receiver.gain * session.observation.dump_s * gain[dumps, None]
         counts[first : first + len(dumps)] = _digitised(session, power, dumps)
-    columns = [np.array(column) for column in zip(*hits, strict=True)] if hits else [[], [], []]
     hit_table = QTable(
         {
-            "row": np.asarray(columns[0], np.int32) + 1,
-            "channel": np.asarray(columns[1], np.int32) + 1,
-            "brightness": np.asarray(columns[2], float) * u.K,
+            "row": np.array([row + 1 for row, _, _ in hits], np.int32),
+            "channel": np.array([channel + 1 for _, channel, _ in hits], np.int32),
+            "brightness": np.array([brightness for _, _, brightness in hits], float) * u.K,
         }
     )
     truth = QTable(
@@ -153,7 +152,7 @@ def _input(
 
 
 def _hit(
-    session: HstdmSession, power: NDArray[np.float64], rng: Generator
+    session: HstdmSession, power: NDArray[np.float64], first_row: int, rng: Generator
 ) -> list[tuple[int, int, float]]:
     """Add cosmic rays to a block; return row, channel and brightness of each channel hit."""
     settings = session.settings
@@ -165,7 +164,7 @@ def _hit(
         for channel in range(first, min(first + int(rng.integers(1, 3)), session.plan.channels)):
             brightness = float(size * power[row, channel])
             power[row, channel] += brightness
-            found.append((int(row), channel, brightness))
+            found.append((first_row + int(row), channel, brightness))
     return found
 
 

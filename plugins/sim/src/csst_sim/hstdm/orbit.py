@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import erfa
+import erfa  # type: ignore[import-untyped]
 import numpy as np
 from astropy.time import Time
 from numpy.typing import NDArray

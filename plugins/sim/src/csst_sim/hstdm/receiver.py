@@ -55,7 +55,7 @@ def draw_receiver(plan: HstdmPlan, settings: HstdmReceiver) -> Receiver:
     """
     rng = np.random.default_rng([plan.instrument_seed, 5])
     steps = np.arange(plan.channels) - (plan.channels - 1) / 2
-    if_hz = settings.if_centre_hz + steps * plan.channel_width_hz
+    if_hz = np.asarray(settings.if_centre_hz + steps * plan.channel_width_hz, float)
     across = np.linspace(-1.0, 1.0, plan.channels)
     ripple = _draw(rng, settings.bandpass_ripple) * np.cos(2.2 * across + rng.uniform(0, 6.28))
     scatter = settings.bandpass_scatter * rng.standard_normal(plan.channels)
