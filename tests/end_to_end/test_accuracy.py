@@ -42,9 +42,9 @@ class Truth:
     @cached_property
     def sky(self) -> float:
         """Sky, electron/s per pixel."""
-        band = shot_of(self.observatory.plan, SKY_OBS_ID, DETECTOR).filter
-        assert band is not None
-        return band.sky_electron_per_s
+        shot = shot_of(self.observatory.plan, SKY_OBS_ID, DETECTOR)
+        assert shot.filter is not None
+        return shot.filter.sky_electron_per_s * shot.exposure.throughput
 
     @cached_property
     def deposit(self) -> NDArray[np.float32]:

@@ -12,8 +12,8 @@ from csstcore.products import DEFAULT_FLAG_BITS
 
 from .observatory import JOB, Observatory, csstcore
 
-DONE = ("BIAS", "DARK", "FLAT", "NLIN", "CRS", "INST", "DIST", "POSI", "FLUX", "QC0", "QC1")
-NOT_YET = ("CTE", "SAT", "SHUT")
+DONE = ("BIAS", "DARK", "FLAT", "NLIN", "CRS", "SAT", "INST", "DIST", "POSI", "FLUX", "QC0", "QC1")
+NOT_YET = ("CTE", "SHUT")
 REFERENCES = {
     "R_BIAS": "calib.bias",
     "R_DARK": "calib.dark",

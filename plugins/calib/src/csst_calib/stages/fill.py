@@ -10,14 +10,16 @@ from pydantic import Field
 
 from csst_calib.fill_kernel import fill
 from csst_calib.tiles import spread_rows
-from csstcore.api import Image, metric, replace
+from csstcore.api import Image, UnprocessableData, metric, replace
+
+FILLED = ("bad", "hot", "cosmic_ray", "trail")
 
 
 def fill_flagged(
     image: Image,
     *,
     psf_sigma_pixel: Annotated[float, Field(gt=0.3, le=3)] = 1.0,
-    flags: tuple[str, ...] = ("bad", "hot", "cosmic_ray", "trail"),
+    flags: tuple[str, ...] | None = None,
 ) -> Annotated[Image, "filled"]:
     """Replace flagged pixels by what their neighbours tell, for detection and photometry.
 
@@ -39,15 +41,21 @@ def fill_flagged(
     psf_sigma_pixel
         Standard deviation of the core of the PSF. The result depends on it weakly.
     flags
-        Names of the flags to fill.
+        Names of the flags to fill; by default bad, hot, cosmic_ray and trail, those of them that
+        the image has.
 
     Returns
     -------
     filled
         New data and variance; flags and wcs are shared with `image`. Pixels without usable
         ones within 128 pixels become 0 with infinite variance. Metric ``filled_pixels``.
+
+    Raises
+    ------
+    UnprocessableData
+        The image has no flag of a name that was given.
     """
-    bits = np.uint16(sum(int(image.bit(name)) for name in set(flags)))
+    bits = _bits(image, flags)
     data = image.data.copy()
     variance = None if image.variance is None else image.variance.copy()
     count = 0
@@ -57,6 +65,17 @@ def fill_flagged(
         count, _ = fill(image.data, known, image.flags, bits, psf_sigma_pixel, data, result)
     metric("filled_pixels", int(count))
     return replace(image, data=data, variance=variance)
+
+
+def _bits(image: Image, flags: tuple[str, ...] | None) -> np.uint16:
+    """Return the bits of the flags to fill."""
+    wanted = FILLED if flags is None else flags
+    absent = [name for name in wanted if name not in image.flag_bits]
+    if flags is not None and absent:
+        raise UnprocessableData(
+            f"the image has no flag {absent[0]!r}; it has {', '.join(image.flag_bits) or 'none'}"
+        )
+    return np.uint16(sum(int(image.bit(name)) for name in set(wanted) - set(absent)))
 
 
 def _of_sky(data: NDArray[np.float32]) -> NDArray[np.float32]:
