@@ -7,8 +7,12 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
+from astropy.time import Time
 
-from csstcore.api import Spectra
+from csst_hstdm.receiver import Receiver
+from csst_hstdm.stages.calibrate import calibrate
+from csst_hstdm.stages.solve_loads import solve_loads
+from csstcore.api import Spectra, replace
 from csstcore.testing.contract import *  # noqa: F403
 
 PLUGIN = "hstdm"
@@ -31,6 +35,65 @@ def switched_dumps() -> Spectra:
     return Spectra(counts, np.linspace(1.40e9, 1.42e9, 50) * u.Hz, u.count, rows=rows)
 
 
+RECEIVER = Receiver(
+    name="SIS",
+    channels=16384,
+    bandwidth_hz=1.2e9,
+    if_low_hz=4.0e9,
+    if_high_hz=5.2e9,
+    sideband="USB",
+    noise_bandwidth_factor=1.0,
+    spectrometer_efficiency=1.0,
+    saturation_count=4.0e9,
+    eta_hot=1.0,
+    eta_cold=1.0,
+    eta_l=0.96,
+    eta_mb=0.8,
+    eta_a=0.72,
+    aperture_m=2.0,
+    beam_factor=1.2,
+)
+
+
+def load_dumps() -> Spectra:
+    """Two dumps each of HOT, COLD, OFF and ON in low orbit."""
+    state = np.repeat(["HOT", "COLD", "OFF", "ON"], 2)
+    kelvin = {"HOT": 410.0, "COLD": 200.0, "OFF": 130.0, "ON": 131.0}
+    rng = np.random.default_rng(1)
+    noise = 1 + 0.004 * rng.standard_normal((8, 64))
+    counts = 1e6 * np.array([[kelvin[name]] for name in state]) * noise
+    rows = QTable({"time": Time("2028-03-01", scale="utc") + (np.arange(8) + 0.5) * u.s})
+    rows["exposure_time"] = np.ones(8) * u.s
+    rows["state"] = state
+    rows["scan"], rows["subscan"] = np.repeat([1, 2, 3, 4], 2), 1
+    rows["flag"] = np.zeros(8, np.int32)
+    rows["sideband"] = "USB"
+    rows["lo_frequency"], rows["rest_frequency"] = 456.0e9 * u.Hz, 461.04e9 * u.Hz
+    rows["t_hot"], rows["t_cold"] = 295.0 * u.K, 80.0 * u.K
+    rows["ra"], rows["dec"] = 83.8 * u.deg, -5.4 * u.deg
+    angle = 1.133e-3 * np.arange(8)
+    for name, value in zip("xyz", (np.cos(angle), np.sin(angle), 0 * angle), strict=True):
+        rows[name] = 6771.0 * value * u.km
+    for name, value in zip("xyz", (-np.sin(angle), np.cos(angle), 0 * angle), strict=True):
+        rows[f"v{name}"] = 7.67 * value * u.km / u.s
+    axis = 460.6e9 + 73242.1875 * np.arange(64)
+    flags = np.zeros(counts.shape, np.uint16)
+    return Spectra(counts.astype(np.float32), axis * u.Hz, u.count, flags=flags, rows=rows)
+
+
 def examples() -> dict[str, Any]:
     """A call of every stage."""
-    return {"calibrate_noise_diode": ((switched_dumps(),), {})}
+    rows = QTable({"lo_frequency": [456.0e9] * u.Hz, "sideband": ["USB"]})
+    gain = Spectra(np.full((1, 64), 0.5, np.float32), load_dumps().axis - 456e9 * u.Hz, rows=rows)
+    loads = solve_loads([load_dumps()], RECEIVER, gain)
+    (calibrated,), _ = calibrate([load_dumps()], loads, RECEIVER, gain)
+    return {
+        "calibrate_noise_diode": ((switched_dumps(),), {}),
+        "flag_dumps": ((load_dumps(), RECEIVER), {}),
+        "interpolate_pointing": ((load_dumps(),), {}),
+        "interpolate_orbit": ((load_dumps(),), {}),
+        "solve_loads": (([load_dumps()], RECEIVER, gain), {}),
+        "calibrate": (([load_dumps()], loads, RECEIVER, gain), {}),
+        "to_main_beam": ((replace(calibrated, flux=calibrated.flux.copy()), RECEIVER), {}),
+        "shift_to_lsrk": ((calibrated,), {}),
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from csstcore.plugin import (
+    Check,
     Definition,
+    Figure,
     Pipeline,
     Reader,
     ReferenceRules,
@@ -20,6 +22,41 @@ def csst_stages() -> list[Stage]:
     """Return the stages of this plugin."""
     return [
         Stage(
+            "flag_dumps",
+            f"{_STAGES}.flag_dumps:flag_dumps",
+            "Flag spikes, saturation, bad channels, clock jumps and unstable dumps",
+        ),
+        Stage(
+            "interpolate_pointing",
+            f"{_STAGES}.orbit:interpolate_pointing",
+            "Give dumps that lost their pointing that of their neighbours in the same scan",
+        ),
+        Stage(
+            "interpolate_orbit",
+            f"{_STAGES}.orbit:interpolate_orbit",
+            "Give each dump the position and velocity of the spacecraft at its middle",
+        ),
+        Stage(
+            "solve_loads",
+            f"{_STAGES}.solve_loads:solve_loads",
+            "Solve gain and receiver temperature of every channel for each pair of load blocks",
+        ),
+        Stage(
+            "calibrate",
+            f"{_STAGES}.calibrate:calibrate",
+            "Calibrate ON minus OFF to the antenna temperature of the signal sideband",
+        ),
+        Stage(
+            "to_main_beam",
+            f"{_STAGES}.main_beam:to_main_beam",
+            "Convert antenna temperatures to main-beam temperatures",
+        ),
+        Stage(
+            "shift_to_lsrk",
+            f"{_STAGES}.lsrk:shift_to_lsrk",
+            "Shift each dump to the local standard of rest and resample it onto a common axis",
+        ),
+        Stage(
             "calibrate_noise_diode",
             f"{_STAGES}.position_switch:calibrate_noise_diode",
             "Calibrate ON against OFF dumps with the noise diode",
@@ -31,6 +68,11 @@ def csst_stages() -> list[Stage]:
 def csst_pipelines() -> list[Pipeline]:
     """Return the pipelines."""
     return [
+        Pipeline(
+            "l1",
+            "pipelines/l1.toml",
+            "Calibrate the dumps of a project and shift them to the local standard of rest",
+        ),
         Pipeline(
             "gbt_position_switch",
             "pipelines/gbt_position_switch.toml",
@@ -57,6 +99,22 @@ def csst_definitions() -> list[Definition]:
     return [
         Definition("l0", "definitions/l0.toml", "Dumps of the spectrometer in counts"),
         Definition("l1", "definitions/l1.toml", "Calibrated dumps of the spectrometer"),
+        Definition(
+            "l1_load_gain",
+            "definitions/l1_load_gain.toml",
+            "Gain and receiver temperature from the loads",
+        ),
+        Definition(
+            "l1_system_temperature",
+            "definitions/l1_system_temperature.toml",
+            "System temperature of every off position",
+        ),
+        Definition("l2_cube", "definitions/l2_cube.toml", "Map of spectra on the sky"),
+        Definition(
+            "load_gain",
+            "definitions/load_gain.toml",
+            "Gain and receiver temperature from the loads",
+        ),
         Definition(
             "sideband_gain",
             "definitions/sideband_gain.toml",
@@ -98,5 +156,54 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
         ),
         ReferenceRules(
             "hstdm.receiver", "references/receiver.toml", "one proposed receiver for all data"
+        ),
+    ]
+
+
+@hookimpl
+def csst_checks() -> list[Check]:
+    """Return the quality checks."""
+    return [
+        Check(
+            "receiver_temperature",
+            "csst_hstdm.checks:receiver_temperature",
+            "Median receiver temperature of the band in K (Callen-Welton)",
+        ),
+        Check(
+            "gain_drift",
+            "csst_hstdm.checks:gain_drift",
+            "Largest relative change of the band's gain from one pair of loads to the next",
+        ),
+        Check(
+            "system_temperature",
+            "csst_hstdm.checks:system_temperature",
+            "Median system temperature of the dumps in K (double sideband)",
+        ),
+        Check(
+            "noise_ratio",
+            "csst_hstdm.checks:noise_ratio",
+            "Scatter between channels over that of the radiometer equation",
+        ),
+        Check(
+            "flagged_fraction",
+            "csst_hstdm.checks:flagged_fraction",
+            "Fraction of the samples with any flag, within the band of each dump",
+        ),
+    ]
+
+
+@hookimpl
+def csst_figures() -> list[Figure]:
+    """Return the pictures for the report."""
+    return [
+        Figure(
+            "waterfall",
+            "csst_hstdm.figures:waterfall",
+            "Dumps below each other in the order of time, by frequency",
+        ),
+        Figure(
+            "load_calibration",
+            "csst_hstdm.figures:load_calibration",
+            "Receiver temperature by channel, and the gain of the band over time",
         ),
     ]

@@ -1,0 +1,117 @@
+"""Quality numbers of calibrated dumps and of the load calibration."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+
+from csst_hstdm.dump_rows import numbers, rows_of
+from csst_hstdm.outliers import MAD_TO_SIGMA
+from csstcore.api import NotApplicable, Spectra, Table
+
+SAMPLED_DUMPS = 200
+LAG = 3
+"""Channels between those compared: further than resampling correlates them."""
+
+
+def receiver_temperature(load_gain: Table) -> float:
+    """Median receiver temperature of the band in K (Callen-Welton).
+
+    Parameters
+    ----------
+    load_gain
+        Of `solve_loads`.
+    """
+    return float(np.nanmedian(load_gain.table["t_rec"].to_value(u.K)))
+
+
+def gain_drift(load_gain: Table) -> float:
+    """Largest relative change of the band's gain from one pair of loads to the next.
+
+    Parameters
+    ----------
+    load_gain
+        Of `solve_loads`; 0 with a single pair of each tuning.
+    """
+    table = load_gain.table
+    tuning = numbers(table, "lo_frequency", u.Hz)
+    gamma = np.asarray(table["gamma"].value, float)
+    changes = [0.0]
+    for lo_hz in np.unique(tuning):
+        for before, after in pairwise(gamma[tuning == lo_hz]):
+            changes.append(abs(float(np.nanmedian(after / before)) - 1))
+    return max(changes)
+
+
+def system_temperature(dumps: Spectra) -> float:
+    """Median system temperature of the dumps in K (double sideband).
+
+    Parameters
+    ----------
+    dumps
+        Level 1.
+    """
+    return float(np.nanmedian(numbers(rows_of(dumps), "t_sys", u.K)))
+
+
+def noise_ratio(dumps: Spectra) -> float:
+    """Scatter between channels over that of the radiometer equation.
+
+    Parameters
+    ----------
+    dumps
+        Level 1; some two hundred dumps are looked at. Differences of channels `LAG` apart, by
+        their median, are blind to lines, baselines and single spikes.
+    """
+    if dumps.variance is None:
+        raise NotApplicable("the spectra carry no variance")
+    ratios = []
+    for row in _sample(dumps):
+        good = _good(dumps, row)
+        pairs = good[LAG:] & good[:-LAG]
+        if np.count_nonzero(pairs) < 10:
+            continue
+        flux, variance = dumps.flux[row], dumps.variance[row]
+        difference = (flux[LAG:] - flux[:-LAG])[pairs]
+        sigma = np.sqrt((variance[LAG:] + variance[:-LAG])[pairs])
+        ratios.append(MAD_TO_SIGMA * np.median(np.abs(difference / sigma)))
+    return float(np.median(ratios)) if ratios else float("nan")
+
+
+def flagged_fraction(dumps: Spectra) -> float:
+    """Fraction of the samples with any flag, within the band of each dump.
+
+    Parameters
+    ----------
+    dumps
+        Level 1; some two hundred dumps are looked at. Channels of the common axis that a dump does
+        not reach do not count.
+    """
+    flagged, samples = 0, 0
+    for row in _sample(dumps):
+        reached = np.flatnonzero(np.isfinite(dumps.flux[row]))
+        if not len(reached):
+            flagged, samples = flagged + dumps.flux.shape[1], samples + dumps.flux.shape[1]
+            continue
+        inside = slice(reached[0], reached[-1] + 1)
+        flagged += int(np.count_nonzero(~_good(dumps, row)[inside]))
+        samples += inside.stop - inside.start
+    return flagged / samples if samples else float("nan")
+
+
+def _sample(dumps: Spectra) -> NDArray[np.intp]:
+    number = min(len(dumps), SAMPLED_DUMPS)
+    return np.unique(np.linspace(0, len(dumps) - 1, number).astype(np.intp)) if number else _NONE
+
+
+_NONE = np.zeros(0, np.intp)
+
+
+def _good(dumps: Spectra, row: int) -> NDArray[np.bool_]:
+    good = np.isfinite(dumps.flux[row])
+    if dumps.flags is not None:
+        good &= dumps.flags[row] == 0
+    return np.asarray(good)
