@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 from astropy.time import Time
+from astropy.wcs import WCS
 
 import csst_hstdm.plugin
 from csst_hstdm.flags import FLAG_BITS
-from csstcore.api import Meta, Spectra, TimeTable
+from csst_hstdm.spectral_map import SpectralMap
+from csstcore.api import Meta, Spectra, Table, TimeTable
 from csstcore.definitions.catalog import Definitions
 from csstcore.definitions.read import read_products
 from csstcore.definitions.sources import Sources
@@ -107,6 +109,55 @@ def test_level_1_keeps_errors_and_flags(definitions: Definitions, tmp_path: Path
     assert back.variance == pytest.approx(variance)
     assert list(back.rows["frame"]) == ["LSRK"] * DUMPS
     assert back.rows["t_sys"].unit == u.K
+
+
+def test_a_map_keeps_its_beam_weight_and_world_coordinates(
+    definitions: Definitions, tmp_path: Path
+) -> None:
+    wcs = WCS(naxis=3)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN", "FREQ"]
+    wcs.wcs.crval, wcs.wcs.crpix = [83.8, -5.4, 492.16e9], [3, 2, 1]
+    wcs.wcs.cdelt, wcs.wcs.cunit = [-0.01, 0.01, 73242.1875], ["deg", "deg", "Hz"]
+    wcs.wcs.restfrq, wcs.wcs.specsys = 492.1607e9, "LSRK"
+    rng = np.random.default_rng(2)
+    cube = SpectralMap(
+        rng.normal(size=(6, 4, 5)).astype(np.float32),
+        u.K,
+        variance=np.full((6, 4, 5), np.float32(0.25)),
+        flags=rng.integers(0, 3, (6, 4, 5)).astype(np.uint16),
+        wcs=wcs,
+        meta=Meta(instrument="HSTDM", project_id="P1", time=START),
+        weight=np.full((4, 5), np.float32(7.0)) / u.K**2,
+        beam_deg=0.0208,
+        telescope_beam_deg=0.0197,
+    )
+    back = written_and_read(definitions, "hstdm.l2_cube", cube, tmp_path)
+    assert back.data.tobytes() == cube.data.tobytes()
+    assert (back.flags == cube.flags).all()
+    assert back.weight.to_value("1/K2") == pytest.approx(7.0)
+    assert back.beam_deg == 0.0208
+    assert back.frequency_hz == pytest.approx(cube.frequency_hz, abs=1.0)
+    assert back.rest_frequency_hz == 492.1607e9
+
+
+def test_tables_of_channels_come_back(definitions: Definitions, tmp_path: Path) -> None:
+    gain = QTable({"time": START + np.arange(3) * u.min})
+    for name, unit in {
+        "lo_frequency": u.Hz,
+        "first_frequency": u.Hz,
+        "t_hot": u.K,
+        "t_cold": u.K,
+    }.items():
+        gain[name] = np.arange(3.0) * unit
+    gain["sideband"] = ["USB"] * 3
+    for name in ("gamma", "gamma_error", "t_rec", "t_rec_error"):
+        unit = u.K if name.startswith("t") else u.count / u.K / u.s
+        gain[name] = np.arange(24.0).reshape(3, 8) * unit
+    gain["flags"] = np.arange(24, dtype=np.uint16).reshape(3, 8)
+    meta = Meta(instrument="HSTDM", project_id="P1", time=START)
+    back = written_and_read(definitions, "hstdm.l1_load_gain", Table(gain, meta), tmp_path)
+    assert (back.table["gamma"] == gain["gamma"]).all()
+    assert (back.table["flags"] == gain["flags"]).all()
 
 
 def test_orbit_comes_back(definitions: Definitions, tmp_path: Path) -> None:
