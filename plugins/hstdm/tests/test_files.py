@@ -155,7 +155,7 @@ def test_tables_of_channels_come_back(definitions: Definitions, tmp_path: Path) 
         gain[name] = np.arange(24.0).reshape(3, 8) * unit
     gain["flags"] = np.arange(24, dtype=np.uint16).reshape(3, 8)
     meta = Meta(instrument="HSTDM", project_id="P1", time=START)
-    back = written_and_read(definitions, "hstdm.l1_load_gain", Table(gain, meta), tmp_path)
+    back = written_and_read(definitions, "hstdm.load_gain", Table(gain, meta), tmp_path)
     assert (back.table["gamma"] == gain["gamma"]).all()
     assert (back.table["flags"] == gain["flags"]).all()
 

@@ -100,13 +100,8 @@ def csst_definitions() -> list[Definition]:
         Definition("l0", "definitions/l0.toml", "Dumps of the spectrometer in counts"),
         Definition("l1", "definitions/l1.toml", "Calibrated dumps of the spectrometer"),
         Definition(
-            "l1_load_gain",
-            "definitions/l1_load_gain.toml",
-            "Gain and receiver temperature from the loads",
-        ),
-        Definition(
-            "l1_system_temperature",
-            "definitions/l1_system_temperature.toml",
+            "system_temperature",
+            "definitions/system_temperature.toml",
             "System temperature of every off position",
         ),
         Definition("l2_cube", "definitions/l2_cube.toml", "Map of spectra on the sky"),
@@ -199,7 +194,7 @@ def csst_figures() -> list[Figure]:
         Figure(
             "waterfall",
             "csst_hstdm.figures:waterfall",
-            "Dumps below each other in the order of time, by frequency",
+            "Picture of the dumps in the order of time, by frequency",
         ),
         Figure(
             "load_calibration",
