@@ -71,3 +71,9 @@ def test_text_that_is_no_time_is_named(define, tmp_path: Path) -> None:
 def test_a_time_needs_a_type_that_holds_it(define) -> None:
     with pytest.raises(ConfigurationError, match="'mjd', which 'int32' cannot hold"):
         define(TIMES.format(format="mjd", dtype="int32"))
+
+
+def test_a_column_declared_twice_is_refused(define) -> None:
+    column = '[[hdu.column]]\nname = "when"\ndtype = "float64"\n'
+    with pytest.raises(ConfigurationError, match="columns are declared twice: WHEN"):
+        define(TIMES.format(format="mjd", dtype="float64") + column)

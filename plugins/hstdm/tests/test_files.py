@@ -111,6 +111,24 @@ def test_level_1_keeps_errors_and_flags(definitions: Definitions, tmp_path: Path
     assert back.rows["t_sys"].unit == u.K
 
 
+def test_an_average_spectrum_comes_back(definitions: Definitions, tmp_path: Path) -> None:
+    table = QTable({"exposure_time": [60.0] * u.s, "dumps": [60], "frame": ["LSRK"]})
+    table["rest_frequency"] = [492.1607e9] * u.Hz
+    flux = np.linspace(0, 1, CHANNELS, dtype=np.float32)[None, :]
+    spectrum = Spectra(
+        flux,
+        spectra().axis,
+        u.K,
+        np.full_like(flux, 0.04),
+        rows=table,
+        meta=Meta(instrument="HSTDM", project_id="P1", time=START),
+        flag_bits=dict(FLAG_BITS),
+    )
+    back = written_and_read(definitions, "hstdm.l2_spectrum", spectrum, tmp_path)
+    assert back.flux.tobytes() == flux.tobytes()
+    assert back.variance == pytest.approx(spectrum.variance)
+
+
 def test_a_map_keeps_its_beam_weight_and_world_coordinates(
     definitions: Definitions, tmp_path: Path
 ) -> None:

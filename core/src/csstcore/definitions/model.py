@@ -360,6 +360,14 @@ class HduModel(Strict):
         return self
 
     @model_validator(mode="after")
+    def _columns_differ(self) -> HduModel:
+        names = [name.upper() for column in self.column for name in column.names]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"columns are declared twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
     def _planes_are_of_one_image(self) -> HduModel:
         if self.planes and (self.plane or self.column or self.quantity or self.split == "axis"):
             raise ValueError(

@@ -61,6 +61,31 @@ def csst_stages() -> list[Stage]:
             f"{_STAGES}.position_switch:calibrate_noise_diode",
             "Calibrate ON against OFF dumps with the noise diode",
         ),
+        Stage(
+            "subtract_baseline",
+            f"{_STAGES}.subtract_baseline:subtract_baseline",
+            "Subtract a baseline from each dump: a polynomial with standing waves, outside of lines",
+        ),
+        Stage(
+            "average_spectra",
+            f"{_STAGES}.average_spectra:average_spectra",
+            "Average dumps of one target, weighted with 1 / variance",
+        ),
+        Stage(
+            "grid_spectra",
+            f"{_STAGES}.grid_spectra:grid_spectra",
+            "Grid dumps taken on the fly into a cube with its errors and weights",
+        ),
+        Stage(
+            "find_lines",
+            f"{_STAGES}.find_lines:find_lines",
+            "Find lines in an averaged spectrum, fit Gaussians and name them",
+        ),
+        Stage(
+            "make_moments",
+            f"{_STAGES}.make_moments:make_moments",
+            "Integrate a line over its channels in each pixel: moments 0, 1 and 2 with errors",
+        ),
     ]
 
 
@@ -104,6 +129,7 @@ def csst_definitions() -> list[Definition]:
             "definitions/system_temperature.toml",
             "System temperature of every off position",
         ),
+        Definition("l2_spectrum", "definitions/l2_spectrum.toml", "Average spectrum of a target"),
         Definition("l2_cube", "definitions/l2_cube.toml", "Map of spectra on the sky"),
         Definition(
             "load_gain",
@@ -148,6 +174,21 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "fits",
             "Position and velocity of the telescope by time",
             definition="hstdm.orbit",
+        ),
+        ReferenceType(
+            "gridding",
+            "toml",
+            "Kernels and sampling of maps",
+            product="csst_hstdm.gridding:Gridding",
+        ),
+        ReferenceType(
+            "line_list", "toml", "Lines with their names", product="csst_hstdm.line_list:LineList"
+        ),
+        ReferenceRules(
+            "hstdm.gridding", "references/gridding.toml", "Gaussian and Bessel times Gaussian"
+        ),
+        ReferenceRules(
+            "hstdm.line_list", "references/line_list.toml", "strong lines, 410 to 510 GHz"
         ),
         ReferenceRules(
             "hstdm.receiver", "references/receiver.toml", "one proposed receiver for all data"
