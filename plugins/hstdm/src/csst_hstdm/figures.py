@@ -16,7 +16,7 @@ PICTURE = (400, 800)
 
 
 def waterfall(dumps: Spectra) -> Figure:
-    """Dumps below each other in the order of time, by frequency.
+    """Picture of the dumps in the order of time, by frequency.
 
     Parameters
     ----------

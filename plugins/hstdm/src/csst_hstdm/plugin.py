@@ -64,7 +64,7 @@ def csst_stages() -> list[Stage]:
         Stage(
             "subtract_baseline",
             f"{_STAGES}.subtract_baseline:subtract_baseline",
-            "Subtract a baseline from each dump: a polynomial with standing waves, outside of lines",
+            "Subtract a polynomial with standing waves from each dump, outside of lines",
         ),
         Stage(
             "average_spectra",

@@ -68,6 +68,7 @@ def flag_spikes(
     flags: Any,
     rows: Any,
     per_second: Any,
+    least_noise: Any,
     threshold: Any,
     bit: Any,
     reference: Any,
@@ -84,6 +85,8 @@ def flag_spikes(
         All dumps, shape (dumps, channels); flags are set, samples flagged before are left out.
     rows, per_second
         The dumps to look at, and what turns their counts into rates.
+    least_noise
+        Relative noise below which that of a dump is not believed.
     threshold
         In units of the noise of the dump.
     bit
@@ -113,7 +116,8 @@ def flag_spikes(
                     lags[lagged] = abs(ratio[c] - ratio[c - LAG])
                     lagged += 1
         level[k] = np.nanmedian(ratio) if found else np.nan
-        noise[k] = 1.4826 * np.median(lags[:lagged]) / np.sqrt(2.0) if lagged else np.nan
+        spread = 1.4826 * np.median(lags[:lagged]) / np.sqrt(2.0) if lagged else np.nan
+        noise[k] = max(spread, least_noise[k]) if lagged else np.nan
         sigma = noise[k]
         if not sigma > 0:
             continue

@@ -39,6 +39,8 @@ LEAST_STATISTICS = 8
 """Dumps without which nothing is said about the noise of a channel."""
 NOISE_LIMITS = (0.1, 4.0)
 """Mean squared deviation of a channel, in units of the noise, of a dead and of a noisy one."""
+LEAST_NOISE = 0.5
+"""In units of the radiometer equation: less is not noise, as in simulations without any."""
 
 
 def flag_dumps(
@@ -84,7 +86,11 @@ def flag_dumps(
     flag = row_flags(rows)
     flag |= _flag_samples(dumps.flux, dumps.flags, exposure_s, receiver.saturation_count)
     flag |= _flag_times(dumps, exposure_s, clock_tolerance_s)
-    flag |= _flag_spectra(dumps.flux, dumps.flags, states(rows), exposure_s, threshold, gain_jump)
+    spacing_hz = float(np.median(np.abs(np.diff(dumps.axis.to_value(u.Hz)))))
+    samples = receiver.noise_bandwidth_hz(spacing_hz) * exposure_s
+    flag |= _flag_spectra(
+        dumps.flux, dumps.flags, states(rows), exposure_s, samples, threshold, gain_jump
+    )
     rows["flag"] = flag.astype(np.int32)
     metric("flagged_dumps", int(np.count_nonzero(flag)))
     hits = sum(int(np.count_nonzero(line & FLAG_BITS["cosmic_ray"])) for line in dumps.flags)
@@ -144,11 +150,14 @@ def _flag_spectra(
     flags: Bits,
     state: NDArray[np.str_],
     exposure_s: NDArray[np.float64],
+    samples: NDArray[np.float64],
     threshold: float,
     gain_jump: float,
 ) -> NDArray[np.int64]:
     """Flag spikes, channels that are noisy or dead, and dumps with another gain or noise."""
     bits = np.zeros(len(counts), np.int64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least_noise = LEAST_NOISE / np.sqrt(samples)
     usable = np.any(flags == 0, axis=1) & (exposure_s > 0)
     groups = [
         group
@@ -170,7 +179,18 @@ def _flag_spectra(
         power, number = np.zeros(channels), np.zeros(channels, np.int64)
         bit = np.uint16(FLAG_BITS["cosmic_ray"])
         flag_spikes(
-            counts, flags, group, per_second, threshold, bit, reference, level, noise, power, number
+            counts,
+            flags,
+            group,
+            per_second,
+            least_noise[group],
+            threshold,
+            bit,
+            reference,
+            level,
+            noise,
+            power,
+            number,
         )
         return level, noise, power, number
 
@@ -186,7 +206,8 @@ def _flag_spectra(
         bits[group[unstable]] |= FLAG_BITS["unstable_gain"]
     with np.errstate(invalid="ignore"):
         excess = power / number
-    bad = (number >= LEAST_STATISTICS) & ((excess < NOISE_LIMITS[0]) | (excess > NOISE_LIMITS[1]))
+    bad = (excess > NOISE_LIMITS[1]) | ((excess < NOISE_LIMITS[0]) & (np.nanmedian(excess) > 0.5))
+    bad &= number >= LEAST_STATISTICS
     flags[:, bad] |= np.uint16(FLAG_BITS["bad_channel"])
     metric("bad_channels", int(np.count_nonzero(bad)))
     return bits
