@@ -9,6 +9,8 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 import pytest
+from scipy.optimize import curve_fit
+
 from csst_hstdm.checks import noise_ratio
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.receiver import Receiver
@@ -21,8 +23,6 @@ from csst_hstdm.stages.solve_loads import solve_loads
 from csst_sim.hstdm.direct import HstdmSimulation, simulate_hstdm
 from csst_sim.hstdm.plan import parse_plan
 from csst_sim.hstdm.power import sky_kelvin
-from scipy.optimize import curve_fit
-
 from csstcore.api import Spectra, Table, replace
 from csstcore.notes import Notes, collecting
 
