@@ -263,6 +263,7 @@ def descend(
 def fit_group(
     kinds: Integers,
     parameters: Floats,
+    places: Floats,
     psf: Floats,
     windows: Integers,
     table: Floats,
@@ -285,6 +286,8 @@ def fit_group(
     parameters
         Shape (sources, `MOST_PARAMETERS`); the first guess, changed in place. Positions are in
         the group's box.
+    places
+        Shape (sources, 2): x and y of the catalogue, in the group's box.
     psf
         Shape (sources, components, 6).
     windows
@@ -325,7 +328,7 @@ def fit_group(
     vector, low, high = np.zeros(n), np.full(n, -np.inf), np.full(n, np.inf)
     for i in range(number):
         a, b = first[i], first[i + 1]
-        set_bounds(kinds[i], parameters[i], windows[i], low[a:b], high[a:b])
+        set_bounds(kinds[i], places[i], windows[i], low[a:b], high[a:b])
         vector[a:b] = np.minimum(np.maximum(parameters[i, : b - a], low[a:b]), high[a:b])
     slopes, normal = np.empty(place[-1]), np.zeros((n, n))
     evaluations = 0

@@ -11,6 +11,7 @@ from csst_imaging.galaxies.fit import fit_group
 from csst_imaging.galaxies.groups import Group
 from csst_imaging.galaxies.model import MOST_PARAMETERS, add_source
 from csst_imaging.galaxies.sersic import sersic_table
+from csst_imaging.galaxies.sources import Sources
 from csst_imaging.parallel import each, pieces
 from csst_imaging.planes import Planes
 from csst_imaging.psf.noise import SkyVariance
@@ -86,8 +87,7 @@ def fit_groups(
     groups: list[Group],
     start: Fit,
     around: Fit,
-    windows: Integers,
-    psf: Floats,
+    sources: Sources,
 ) -> Fit:
     """Fit groups, each from its first guess, with the light of outsiders as it is `around`.
 
@@ -101,10 +101,9 @@ def fit_groups(
         First guesses.
     around
         What the outsiders are taken to be.
-    windows
-        Shape (sources, 4).
-    psf
-        Shape (sources, components, 6).
+    sources
+        Windows, PSFs, and the positions of the catalogue, about which those of the models are
+        bounded.
 
     Returns
     -------
@@ -124,7 +123,7 @@ def fit_groups(
 
     def run(piece: slice) -> None:
         for group in groups[piece]:
-            _fit_one(pixels, group, fit, around, windows, psf, table)
+            _fit_one(pixels, group, fit, around, sources, table)
 
     each(run, pieces(len(groups), SINGLE_PIECE))
     return fit
@@ -135,12 +134,12 @@ def _fit_one(
     group: Group,
     fit: Fit,
     around: Fit,
-    windows: Integers,
-    psf: Floats,
+    sources: Sources,
     table: Floats,
 ) -> None:
     """Fit one group; write its rows of `fit`."""
     members = group.members
+    windows, psf = sources.windows, sources.psf
     mine = windows[members]
     origin = mine[:, ::2].min(axis=0)
     end = mine[:, 1::2].max(axis=0)
@@ -156,6 +155,7 @@ def _fit_one(
     covariance, chi2, count = fit_group(
         fit.kinds[members],
         parameters,
+        sources.parameters[members, :2] - origin[::-1],
         psf[members],
         mine - np.repeat(origin, 2),
         table,

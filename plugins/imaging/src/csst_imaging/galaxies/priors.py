@@ -38,7 +38,7 @@ LARGEST_G = 2.3
 
 LOWEST_LN_INDEX, HIGHEST_LN_INDEX = math.log(0.5), math.log(6.0)
 REACH_PIXEL = 3.0
-"""How far a position may move."""
+"""How far a position may be from that of the catalogue."""
 
 
 @compiled
@@ -99,7 +99,7 @@ def _add_one(
 
 @compiled
 def set_bounds(
-    kind: int, start: Floats, window: NDArray[np.int64], low: Floats, high: Floats
+    kind: int, place: Floats, window: NDArray[np.int64], low: Floats, high: Floats
 ) -> None:
     """Write lowest and highest values of the parameters of one source.
 
@@ -107,8 +107,8 @@ def set_bounds(
     ----------
     kind
         Of the source.
-    start
-        Its first parameters.
+    place
+        Its x and y in the catalogue.
     window
         First row, end row, first column, end column.
     low, high
@@ -116,7 +116,7 @@ def set_bounds(
     """
     low[:], high[:] = -np.inf, np.inf
     for k in range(2):
-        low[k], high[k] = start[k] - REACH_PIXEL, start[k] + REACH_PIXEL
+        low[k], high[k] = place[k] - REACH_PIXEL, place[k] + REACH_PIXEL
     if kind == POINT:
         return
     largest = math.log(max(0.5 * max(window[1] - window[0], window[3] - window[2]), 2.0))

@@ -61,7 +61,7 @@ def fit_galaxies(
     Gaussians (Hogg & Lang 2013, PASP 125, 719). Profiles fall to zero from 5 to 8 half-light
     radii, and total fluxes are those within; half-light radii are those of the uncut profiles,
     along the major axis. Weak priors: axis ratios (g = -ln q, standard deviation 0.8), Sersic
-    index (1.5, a factor 2), bulge to disk radius (0.7, a factor 1.8), and bulge and disk aligned
+    index (1.5, a factor 2), bulge to disk radius (0.7, a factor 2.7), and bulge and disk aligned
     (0.3 in g). A galaxy is a source wider than the PSF. Flagged pixels are left out. Metrics:
     ``modelled_galaxies``, ``model_groups``, ``psf_approximation_error`` (relative root of the
     summed squares), ``model_chi2`` (median per degree of freedom),
@@ -146,16 +146,15 @@ def fit_models(pixels: Pixels, sources: Sources, groups: list[Group]) -> tuple[F
     Groups with outsiders are fitted twice, the second time with the outsiders as they came out
     of the first.
     """
-    common = (sources.windows, sources.psf)
     start = unfitted(sources.kinds, sources.parameters)
-    sersic = fit_groups(pixels, groups, start, start, *common)
+    sersic = fit_groups(pixels, groups, start, start, sources)
     crowded = [group for group in groups if len(group.outsiders)]
-    sersic = fit_groups(pixels, crowded, sersic, sersic, *common)
+    sersic = fit_groups(pixels, crowded, sersic, sersic, sources)
     kinds = np.where(sources.extended, BULGE_DISK, POINT).astype(np.int64)
     guess = np.where(
         sources.extended[:, None], bulge_and_disk(sersic.parameters), sersic.parameters
     )
-    both = fit_groups(pixels, groups, unfitted(kinds, guess), sersic, *common)
+    both = fit_groups(pixels, groups, unfitted(kinds, guess), sersic, sources)
     fitted = both.pixels > 0
     if (fitted & sources.extended).any():
         metric("model_chi2", float(np.median(both.chi2[fitted & sources.extended])))
