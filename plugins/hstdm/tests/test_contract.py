@@ -9,8 +9,13 @@ import numpy as np
 from astropy.table import QTable
 from astropy.time import Time
 
+from csst_hstdm.gridding import BesselGaussian, Gaussian, Gridding
+from csst_hstdm.line_list import Line, LineList
 from csst_hstdm.receiver import Receiver
+from csst_hstdm.stages.average_spectra import average_spectra
 from csst_hstdm.stages.calibrate import calibrate
+from csst_hstdm.stages.find_lines import find_lines
+from csst_hstdm.stages.grid_spectra import grid_spectra
 from csst_hstdm.stages.solve_loads import solve_loads
 from csstcore.api import Spectra, replace
 from csstcore.testing.contract import *  # noqa: F403
@@ -81,13 +86,46 @@ def load_dumps() -> Spectra:
     return Spectra(counts.astype(np.float32), axis * u.Hz, u.count, flags=flags, rows=rows)
 
 
+LINES = LineList("a test", 100.0, [Line("CO 4-3", 461.04e9)])
+GRIDDING = Gridding(4.0, 0.3, Gaussian(1 / 3, 0.5), BesselGaussian(0.52, 0.84, 1.0))
+
+
+def level_1_dumps() -> Spectra:
+    """Dumps of a small map with a line in the middle of the band."""
+    rng = np.random.default_rng(2)
+    x, y = (plane.ravel() for plane in np.meshgrid(np.arange(6), np.arange(6)))
+    rows = QTable({"state": ["ON"] * 36, "flag": np.zeros(36, np.int32), "frame": ["LSRK"] * 36})
+    rows["ra"], rows["dec"] = (83.8 + 0.005 * x) * u.deg, (-5.4 + 0.005 * y) * u.deg
+    rows["exposure_time"], rows["t_sys"] = 1.0 * u.s, 300.0 * u.K
+    rows["rest_frequency"] = 461.04e9 * u.Hz
+    channels = np.arange(128)
+    line = 20 * np.exp(-0.5 * ((channels - 64) / 4) ** 2)
+    flux = (line + rng.normal(0, 1, (36, 128))).astype(np.float32)
+    axis = 461.04e9 + 73242.1875 * (channels - 64)
+    return Spectra(
+        flux,
+        axis * u.Hz,
+        u.K,
+        variance=np.ones_like(flux),
+        flags=np.zeros(flux.shape, np.uint16),
+        rows=rows,
+    )
+
+
 def examples() -> dict[str, Any]:
     """A call of every stage."""
     rows = QTable({"lo_frequency": [456.0e9] * u.Hz, "sideband": ["USB"]})
     gain = Spectra(np.full((1, 64), 0.5, np.float32), load_dumps().axis - 456e9 * u.Hz, rows=rows)
     loads = solve_loads([load_dumps()], RECEIVER, gain)
     (calibrated,), _ = calibrate([load_dumps()], loads, RECEIVER, gain)
+    spectrum = average_spectra([level_1_dumps()])
+    cube = grid_spectra([level_1_dumps()], RECEIVER, GRIDDING)
     return {
+        "subtract_baseline": ((level_1_dumps(),), {"degree": 1, "standing_waves": 0}),
+        "average_spectra": (([level_1_dumps()],), {}),
+        "grid_spectra": (([level_1_dumps()], RECEIVER, GRIDDING), {}),
+        "find_lines": ((spectrum, LINES), {}),
+        "make_moments": ((cube, find_lines(spectrum, LINES)), {}),
         "calibrate_noise_diode": ((switched_dumps(),), {}),
         "flag_dumps": ((load_dumps(), RECEIVER), {}),
         "interpolate_pointing": ((load_dumps(),), {}),

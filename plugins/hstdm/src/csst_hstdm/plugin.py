@@ -131,6 +131,7 @@ def csst_definitions() -> list[Definition]:
         ),
         Definition("l2_spectrum", "definitions/l2_spectrum.toml", "Average spectrum of a target"),
         Definition("l2_lines", "definitions/l2_lines.toml", "Lines found in an average spectrum"),
+        Definition("l2_moments", "definitions/l2_moments.toml", "Moments of a line on the sky"),
         Definition("l2_cube", "definitions/l2_cube.toml", "Map of spectra on the sky"),
         Definition(
             "load_gain",

@@ -1,0 +1,150 @@
+"""Compiled sums of weighted dumps into pixels: averages (one pixel) and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csst_hstdm.common_axis import variances
+from csst_hstdm.compiled import compiled
+from csst_hstdm.parallel import each
+from csstcore.api import Spectra
+
+BLOCK_CHANNELS = 256
+"""Channels that a thread sums at a time: its sums of a map of 64 x 64 take 12 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """To which pixels the dumps of one file contribute, and with which kernel."""
+
+    rows: NDArray[np.intp]
+    """Dumps, by their row."""
+    first: NDArray[np.intp]
+    """Where the pixels of each dump begin in `pixel`; one entry more than dumps."""
+    pixel: NDArray[np.intp]
+    kernel: NDArray[np.float32]
+    """Value of the kernel, at most 1, shape as `pixel`."""
+
+    @staticmethod
+    def to_one(rows: NDArray[np.intp]) -> Contributions:
+        """Return the contributions of dumps to a single average."""
+        count = len(rows)
+        zeros = np.zeros(count, np.intp)
+        return Contributions(rows, np.arange(count + 1), zeros, np.ones(count, np.float32))
+
+
+def weighted_sums(
+    series: Sequence[Spectra],
+    contributions: Sequence[Contributions],
+    first_channels: Sequence[int],
+    pixels: int,
+    data: NDArray[np.float32],
+    variance: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Fill in the weighted means of dumps in each pixel and channel, and their variances.
+
+    ``T = sum(k w T_i) / sum(k w)`` with ``w = 1 / sigma_i^2`` and the kernel k, and
+    ``sigma^2 = sum(k^2 w) / sum(k w)^2``, the propagated variance of that. Samples that are
+    flagged, not finite or without a positive variance do not count. NaN where nothing counts.
+
+    Parameters
+    ----------
+    series
+        Files of dumps.
+    contributions, first_channels
+        Of each file: its pixels, and its first channel in the result.
+    pixels
+        Number of pixels.
+    data, variance
+        Filled; shape (channels, pixels).
+
+    Returns
+    -------
+    NDArray
+        Sum of ``k w`` in each pixel, mean of the channels; shape (pixels,).
+    """
+    channels = len(data)
+    spectra = [
+        (dumps, variances(dumps), _flags(dumps), part, start)
+        for dumps, part, start in zip(series, contributions, first_channels, strict=True)
+    ]
+
+    def work(low: int) -> NDArray[np.float64]:
+        high = min(low + BLOCK_CHANNELS, channels)
+        sums = np.zeros((pixels, 3, high - low), np.float32)
+        for dumps, sigma2, flags, part, start in spectra:
+            first, last = max(low - start, 0), min(high - start, dumps.flux.shape[1])
+            if first >= last:
+                continue
+            _add(
+                dumps.flux[:, first:last],
+                sigma2[:, first:last],
+                flags[:, first:last],
+                part.rows,
+                part.first,
+                part.pixel,
+                part.kernel,
+                sums[:, :, first + start - low : last + start - low],
+            )
+        _finish(sums, data[low:high], variance[low:high])
+        return np.asarray(sums[:, 1].sum(axis=1, dtype=float))
+
+    return np.asarray(sum(each(work, range(0, channels, BLOCK_CHANNELS)))) / channels
+
+
+def _flags(dumps: Spectra) -> NDArray[np.uint16]:
+    if dumps.flags is not None:
+        return dumps.flags
+    return np.broadcast_to(np.zeros(1, np.uint16), dumps.flux.shape)
+
+
+@compiled
+def _add(
+    flux: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    flags: NDArray[np.uint16],
+    rows: NDArray[np.intp],
+    first: NDArray[np.intp],
+    pixel: NDArray[np.intp],
+    kernel: NDArray[np.float32],
+    sums: NDArray[np.float32],
+) -> None:
+    """Add dumps to the sums of k w T, k w and k^2 w."""
+    channels = flux.shape[1]
+    weight = np.empty(channels, np.float32)
+    value = np.empty(channels, np.float32)
+    for k in range(len(rows)):
+        row = rows[k]
+        for c in range(channels):
+            sigma2, sample = variance[row, c], flux[row, c]
+            good = flags[row, c] == 0 and sigma2 > 0 and np.isfinite(sigma2 + sample)
+            weight[c] = np.float32(1) / sigma2 if good else np.float32(0)
+            value[c] = sample * weight[c] if good else np.float32(0)
+        for j in range(first[k], first[k + 1]):
+            factor = kernel[j]
+            square = factor * factor
+            total, norm, norm2 = sums[pixel[j], 0], sums[pixel[j], 1], sums[pixel[j], 2]
+            for c in range(channels):
+                total[c] += factor * value[c]
+                norm[c] += factor * weight[c]
+                norm2[c] += square * weight[c]
+
+
+@compiled
+def _finish(
+    sums: NDArray[np.float32], data: NDArray[np.float32], variance: NDArray[np.float32]
+) -> None:
+    """Set means and variances of a block from its sums."""
+    for p in range(sums.shape[0]):
+        for c in range(sums.shape[2]):
+            norm = sums[p, 1, c]
+            if norm > 0:
+                data[c, p] = sums[p, 0, c] / norm
+                variance[c, p] = sums[p, 2, c] / (norm * norm)
+            else:
+                data[c, p] = np.nan
+                variance[c, p] = np.nan
