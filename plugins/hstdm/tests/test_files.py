@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 
 import csst_hstdm.plugin
 from csst_hstdm.flags import FLAG_BITS
+from csst_hstdm.moment_maps import MomentMaps
 from csst_hstdm.spectral_map import SpectralMap
 from csstcore.api import Meta, Spectra, Table, TimeTable
 from csstcore.definitions.catalog import Definitions
@@ -156,6 +157,28 @@ def test_a_map_keeps_its_beam_weight_and_world_coordinates(
     assert back.beam_deg == 0.0208
     assert back.frequency_hz == pytest.approx(cube.frequency_hz, abs=1.0)
     assert back.rest_frequency_hz == 492.1607e9
+
+
+def test_moments_come_back_with_their_line(definitions: Definitions, tmp_path: Path) -> None:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [83.8, -5.4], [3, 2]
+    wcs.wcs.cdelt = [-0.01, 0.01]
+    plane = np.arange(20, dtype=np.float32).reshape(4, 5)
+    velocity, area = plane * u.km / u.s, plane * u.K * u.km / u.s
+    moments = MomentMaps(
+        *(area, area, velocity, velocity, velocity, velocity),
+        flags=np.full((4, 5), 4, np.uint16),
+        wcs=wcs,
+        line="[C I] 1-0",
+        rest_frequency_hz=492.1607e9,
+        lowest_km_s=-3.5,
+        highest_km_s=8.0,
+        meta=Meta(instrument="HSTDM", project_id="P1", time=START),
+    )
+    back = written_and_read(definitions, "hstdm.l2_moments", moments, tmp_path)
+    assert (back.moment_2_error == velocity).all()
+    assert back.moment_0.unit == u.K * u.km / u.s
+    assert (back.line, back.rest_frequency_hz, back.lowest_km_s) == ("[C I] 1-0", 492.1607e9, -3.5)
 
 
 def test_tables_of_channels_come_back(definitions: Definitions, tmp_path: Path) -> None:
