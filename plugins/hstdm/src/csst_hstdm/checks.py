@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csst_hstdm.dump_rows import numbers, rows_of
+from csst_hstdm.medians import finite_median
 from csst_hstdm.outliers import MAD_TO_SIGMA
 from csstcore.api import NotApplicable, Spectra, Table
 
@@ -25,7 +26,7 @@ def receiver_temperature(load_gain: Table) -> float:
     load_gain
         Of `solve_loads`.
     """
-    return float(np.nanmedian(load_gain.table["t_rec"].to_value(u.K)))
+    return finite_median(load_gain.table["t_rec"].to_value(u.K))
 
 
 def gain_drift(load_gain: Table) -> float:
@@ -42,7 +43,7 @@ def gain_drift(load_gain: Table) -> float:
     changes = [0.0]
     for lo_hz in np.unique(tuning):
         for before, after in pairwise(gamma[tuning == lo_hz]):
-            changes.append(abs(float(np.nanmedian(after / before)) - 1))
+            changes.append(abs(finite_median(after / before) - 1))
     return max(changes)
 
 
@@ -54,7 +55,7 @@ def system_temperature(dumps: Spectra) -> float:
     dumps
         Level 1.
     """
-    return float(np.nanmedian(numbers(rows_of(dumps), "t_sys", u.K)))
+    return finite_median(numbers(rows_of(dumps), "t_sys", u.K))
 
 
 def noise_ratio(dumps: Spectra) -> float:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from csst_hstdm.dump_rows import numbers, rows_of, seconds
+from csst_hstdm.medians import finite_median
 from csst_hstdm.outliers import MAD_TO_SIGMA
 from csstcore.api import NotApplicable, Spectra, Table
 
@@ -61,14 +62,14 @@ def load_calibration(load_gain: Table) -> Figure:
     figure = Figure(figsize=(8, 5), layout="constrained")
     above, below = figure.subplots(2)
     t_rec = np.asarray(table["t_rec"].to_value(u.K), float)
-    above.plot(np.nanmean(t_rec, axis=0), linewidth=0.5)
+    above.plot([finite_median(channel) for channel in t_rec.T], linewidth=0.5)
     above.set(xlabel="channel", ylabel="receiver temperature [K]")
     tuning = numbers(table, "lo_frequency", u.Hz)
     for lo_hz in np.unique(tuning):
         here = tuning == lo_hz
         gamma = np.asarray(table["gamma"][here].value, float)
         minutes = (seconds(table[here]) - seconds(table)[0]) / 60
-        change = 100 * (np.nanmedian(gamma / gamma[0], axis=1) - 1)
+        change = [100 * (finite_median(line / gamma[0]) - 1) for line in gamma]
         below.plot(minutes, change, "o-", label=f"LO {lo_hz / 1e9:.4f} GHz")
     below.set(xlabel="time [min]", ylabel="change of gain [%]")
     below.legend()

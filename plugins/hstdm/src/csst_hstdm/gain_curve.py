@@ -10,6 +10,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_hstdm.dump_rows import Tuning, numbers, seconds
+from csst_hstdm.medians import finite_median
 
 Plane = NDArray[np.float64]
 
@@ -94,6 +95,4 @@ def gain_curve(load_gain: QTable, setting: Tuning) -> GainCurve | None:
 
 
 def _log_ratio(after: Plane, before: Plane) -> float:
-    ratio = after / before
-    ratio = ratio[np.isfinite(ratio)]
-    return float(np.log(np.median(ratio))) if len(ratio) else np.nan
+    return float(np.log(finite_median(after / before)))

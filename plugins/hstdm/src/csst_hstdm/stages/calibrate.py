@@ -27,6 +27,7 @@ from csst_hstdm.dump_rows import (
 )
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.gain_curve import GainCurve, bracket, gain_curve
+from csst_hstdm.medians import finite_median
 from csst_hstdm.off_lines import line_channels
 from csst_hstdm.parallel import each, pieces
 from csst_hstdm.receiver import Receiver
@@ -113,7 +114,7 @@ def calibrate(
     if not any(part is not None for part in calibrated):
         raise UnprocessableData("; ".join(sorted(set(refusals))) or "no file has a dump of ON")
     table = _temperature_table(list(curves.values()))
-    metric("t_sys_kelvin", float(np.nanmedian(table["t_sys"].value)))
+    metric("t_sys_kelvin", finite_median(table["t_sys"].value))
     return calibrated, Table(table, meta=dumps[0].meta)
 
 
@@ -201,13 +202,14 @@ def _calibrated(
     bits = row_flags(kept)
     share, t_sys, t_rec = (np.full(len(on), np.nan) for _ in range(3))
     brackets = [bracket(calibration.off_times, t if np.isfinite(t) else 0.0) for t in time_s]
-    off_level = np.array([np.nanmedian(temperature) for temperature in calibration.t_sys])
+    off_level = np.array([finite_median(temperature) for temperature in calibration.t_sys])
+    load_level = np.array([finite_median(line) for line in calibration.curve.t_rec_kelvin])
 
     def calibrate_rows(piece: slice) -> None:
         for k in range(piece.start, piece.stop):
             curve, off = calibration.curve, brackets[k]
             moment = time_s[k] if np.isfinite(time_s[k]) else float(curve.time_s[0])
-            gamma, receiver_kelvin, place = curve.at(moment)
+            gamma, _, place = curve.at(moment)
             if place.distance_s > limits[0]:
                 bits[k] |= FLAG_BITS["no_load"]
             if off.distance_s > limits[1]:
@@ -236,7 +238,7 @@ def _calibrated(
                 np.uint16(FLAG_BITS["bad_channel"]),
             )
             t_sys[k] = (1 - off.weight) * off_level[off.before] + off.weight * off_level[off.after]
-            t_rec[k] = np.nanmedian(receiver_kelvin)
+            t_rec[k] = np.interp(moment, curve.time_s, load_level)
 
     each(calibrate_rows, pieces(len(on)))
     names = np.round(calibration.off_times * 1000).astype(np.int64)

@@ -23,6 +23,7 @@ from csst_hstdm.dump_rows import (
     vectors,
 )
 from csst_hstdm.flags import FLAG_BITS
+from csst_hstdm.medians import finite_median
 from csst_hstdm.parallel import each
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.spikes import flag_spikes, reference_spectrum
@@ -202,11 +203,11 @@ def _flag_spectra(
         power += of_group
         number += in_group
         noise = noise * np.sqrt(exposure_s[group])
-        unstable = (np.abs(level - _nearby(level)) > gain_jump) | (noise > 2 * np.nanmedian(noise))
+        unstable = (np.abs(level - _nearby(level)) > gain_jump) | (noise > 2 * finite_median(noise))
         bits[group[unstable]] |= FLAG_BITS["unstable_gain"]
     with np.errstate(invalid="ignore"):
         excess = power / number
-    bad = (excess > NOISE_LIMITS[1]) | ((excess < NOISE_LIMITS[0]) & (np.nanmedian(excess) > 0.5))
+    bad = (excess > NOISE_LIMITS[1]) | ((excess < NOISE_LIMITS[0]) & (finite_median(excess) > 0.5))
     bad &= number >= LEAST_STATISTICS
     flags[:, bad] |= np.uint16(FLAG_BITS["bad_channel"])
     metric("bad_channels", int(np.count_nonzero(bad)))
@@ -223,4 +224,4 @@ def _groups(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
 def _nearby(level: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the median of each value with two on either side; fewer at the ends."""
     padded = np.pad(level, 2, constant_values=np.nan)
-    return np.asarray(np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1))
+    return np.array([finite_median(padded[k : k + 5]) for k in range(len(level))])

@@ -17,6 +17,7 @@ from pydantic import Field
 from csst_hstdm.averages import Average, average_blocks
 from csst_hstdm.dump_rows import J2000_DAY, tuning
 from csst_hstdm.flags import FLAG_BITS
+from csst_hstdm.medians import finite_median
 from csst_hstdm.outliers import local_outliers
 from csst_hstdm.radiation import callen_welton
 from csst_hstdm.radiometer import total_power_noise
@@ -96,7 +97,7 @@ def solve_loads(
     _flag_drifts(solutions, largest_drift)
     if not any(np.isfinite(solution.gamma).any() for solution in solutions):
         raise UnprocessableData("no channel has a valid gain: the loads do not differ in counts")
-    metric("t_rec_kelvin", float(np.nanmedian([solution.t_rec for solution in solutions])))
+    metric("t_rec_kelvin", finite_median([solution.t_rec for solution in solutions]))
     metric("load_pairs", len(pairs))
     return Table(_table(solutions), meta=dumps[0].meta)
 
@@ -143,7 +144,7 @@ def _at_one_time(pairs: list[tuple[Average, Average]]) -> list[tuple[Average, Av
         slope = 0.0
         if len(same) > 1:
             times = [other.time_s for other in same]
-            levels = [float(np.log(np.nanmedian(other.rate / hot.rate))) for other in same]
+            levels = [float(np.log(finite_median(other.rate / hot.rate))) for other in same]
             slopes = np.gradient(levels, times)
             slope = float(slopes[same.index(hot)]) if np.all(np.isfinite(slopes)) else 0.0
         middle_s = (hot.time_s + cold.time_s) / 2
@@ -203,7 +204,7 @@ def _flag_drifts(solutions: list[_Solution], limit: float) -> None:
     for setting in {solution.hot.tuning for solution in solutions}:
         same = [solution for solution in solutions if solution.hot.tuning == setting]
         for before, after in pairwise(same):
-            drift = abs(float(np.log(np.nanmedian(after.gamma / before.gamma))))
+            drift = abs(float(np.log(finite_median(after.gamma / before.gamma))))
             largest = max(largest, drift)
             if drift > limit:
                 caveat(f"the gain changed by {100 * drift:.1f} % between two pairs of loads")
