@@ -40,7 +40,10 @@ def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
             "name": "contract",
             "kind": "hstdm",
             "channels": 32,
-            "observation": [{"obs_id": HSTDM_ID, "time": "2028-01-01T00:00:00", "cycles": 1}],
+            "source": [{"peak_kelvin": 1.0}],
+            "observation": [
+                {"obs_id": HSTDM_ID, "time": "2028-01-01T00:00:00", "file_type": "OTFM", "rows": 2}
+            ],
         },
         "plan",
     )
@@ -50,6 +53,7 @@ def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
         "set_up_hstdm": ((terahertz, receiver), {"obs_id": HSTDM_ID}),
         "observe_hstdm": ((session,), {"rng": rng}),
         "record_hstdm_truth": ((session,), {}),
+        "record_sky_map": ((session,), {}),
         "measure_sideband_gain": ((session,), {}),
         "record_orbit": ((session,), {}),
         "set_up": ((plan, readout, ranges, optics), {"obs_id": OBS_ID, "detector": 7}),

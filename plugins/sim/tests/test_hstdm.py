@@ -14,7 +14,8 @@ from csst_sim.hstdm.direct import HstdmSimulation, hstdm_session, simulate_hstdm
 from csst_sim.hstdm.orbit import EARTH_KM
 from csst_sim.hstdm.plan import parse_plan, read_plan
 from csst_sim.hstdm.receiver import radiation_kelvin
-from csstcore.api import FileError
+from csst_sim.hstdm.sky_map import record_sky_map
+from csstcore.api import FileError, NotApplicable
 
 OBS_ID = "50000000001"
 QUIET = dict.fromkeys(
@@ -166,6 +167,25 @@ def test_a_map_is_a_raster_about_the_target() -> None:
     ra = (rows["ra"][on].value - 83.82208) * 3600 * np.cos(np.radians(-5.39111))
     assert ra[:11] == pytest.approx(np.arange(-75, 76, 15), abs=0.1)
     assert ra[11] == pytest.approx(75, abs=0.1)
+
+
+def test_the_true_map_peaks_at_the_source_and_is_as_wide_as_beam_and_source() -> None:
+    source = LINE | {"ra_offset_arcsec": 50.0, "dec_offset_arcsec": -25.0}
+    raster = {"file_type": "OTFM", "rows": 17, "on_dumps": 33}
+    run = simulated(source=[source], channel_width_hz=3e5, **raster)
+    cube = record_sky_map(run.session)
+    peak = np.unravel_index(np.argmax(cube.data), cube.data.shape)
+    ra, dec, frequency_hz = cube.wcs.wcs_pix2world(*peak[::-1], 0)
+    pixel_deg = cube.wcs.wcs.cdelt[1]
+    assert ra == pytest.approx(83.82208 + 50 / 3600 / np.cos(np.radians(-5.4)), abs=pixel_deg)
+    assert dec == pytest.approx(-5.39111 - 25 / 3600, abs=pixel_deg)
+    assert frequency_hz == pytest.approx(492.1607e9, abs=3e5)
+    beam = 75.36
+    area = cube.data[peak[0]].sum() * (pixel_deg * 3600) ** 2
+    assert area == pytest.approx(5.0 * 100.0**2 * np.pi / (4 * np.log(2)), rel=0.02)
+    assert pixel_deg * 3600 == pytest.approx(beam / 3, rel=1e-3)
+    with pytest.raises(NotApplicable):
+        record_sky_map(simulated().session)
 
 
 @pytest.mark.parametrize(

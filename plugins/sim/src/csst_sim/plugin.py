@@ -106,6 +106,11 @@ def csst_stages() -> list[Stage]:
             "Record the sky at the target and the receiver channel by channel",
         ),
         Stage(
+            "record_sky_map",
+            f"{_HSTDM}.sky_map:record_sky_map",
+            "Record the true map of an on-the-fly observation, as the telescope's beam sees it",
+        ),
+        Stage(
             "measure_sideband_gain",
             f"{_HSTDM}.truth:measure_sideband_gain",
             "Measure the sideband gain as a laboratory does, with errors",
@@ -176,6 +181,11 @@ def csst_definitions() -> list[Definition]:
             "hstdm_sky_truth",
             "definitions/hstdm_sky_truth.toml",
             "True brightness of a simulated target",
+        ),
+        Definition(
+            "hstdm_map_truth",
+            "definitions/hstdm_map_truth.toml",
+            "True map as the beam of a simulated telescope sees it",
         ),
         Definition(
             "hstdm_receiver_truth",
