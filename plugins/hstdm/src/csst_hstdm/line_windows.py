@@ -24,8 +24,8 @@ def find_lines_in_dumps(
 ) -> NDArray[np.bool_]:
     """Return the channels with lines in dumps whose baseline is subtracted.
 
-    Each dump is searched by itself, and averages of 8, 64 and all consecutive dumps, whose
-    lines are taken to be in every dump of them. A line is where a running mean over channels
+    Each dump is searched by itself, then averages of 8, 64 and all consecutive dumps without what
+    was found before; lines of an average are taken to be in every dump of it. A line is where a running mean over channels
     exceeds `threshold` times its noise (by the median absolute value), together with the
     channels around it.
 
@@ -36,7 +36,7 @@ def find_lines_in_dumps(
     good
         Samples that count.
     smooth_channels
-        Widths of the running means.
+        Widths of the running means, at most a 32nd of the band.
     threshold
         In units of the noise, for the average of all dumps; one more for parts of them, of which
         there are many.
@@ -44,7 +44,9 @@ def find_lines_in_dumps(
         Half width of the surroundings, in widths of the running mean.
     """
     dumps, channels = residual.shape
-    widths = np.array(sorted({max(min(int(width), channels // 8), 1) for width in smooth_channels}))
+    widths = np.array(
+        sorted({max(min(int(width), channels // 32), 1) for width in smooth_channels})
+    )
     masked = np.zeros_like(good)
     for size in [*(group for group in GROUPS if group < dumps), dumps]:
         edges = np.unique(np.append(np.arange(0, dumps, size), dumps))
@@ -71,19 +73,20 @@ def _search(
 ) -> None:
     """Mask lines in the means of groups of dumps, in all dumps of each."""
     channels = residual.shape[1]
-    total, count = np.empty(channels + 1), np.empty(channels + 1)
+    mean, used = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    total, count = np.zeros(channels + 1), np.zeros(channels + 1)
     smooth = np.empty(channels)
     for group in range(len(edges) - 1):
-        total[:] = 0
-        count[:] = 0
+        mean[:] = 0
+        used[:] = 0
         for r in range(edges[group], edges[group + 1]):
             for c in range(channels):
-                if good[r, c]:
-                    total[c + 1] += residual[r, c]
-                    count[c + 1] += 1
+                counts = good[r, c] & ~masked[r, c]
+                mean[c] += residual[r, c] if counts else np.float32(0)
+                used[c] += np.float32(1) if counts else np.float32(0)
         for c in range(channels):
-            total[c + 1] += total[c]
-            count[c + 1] += count[c]
+            total[c + 1] = total[c] + mean[c]
+            count[c + 1] = count[c] + used[c]
         for width in widths:
             step = max(width // 4, 1)
             number = _smooth(total, count, width, step, smooth)

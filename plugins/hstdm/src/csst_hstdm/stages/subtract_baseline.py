@@ -86,12 +86,12 @@ def subtract_baseline(
             dilate=dilate,
         )
         while len(cycles) < standing_waves:
+            residual = subtract(flux, fit(flux, used, basis), basis)
             wave = standing_wave(residual, used, cycles, least_cycles=max(degree / 2, 1.0))
             if wave is None:
                 break
             cycles.append(wave)
             basis = np.concatenate([basis, sinusoids(channels, [wave])], axis=1)
-            residual = subtract(flux, fit(flux, used, basis), basis)
     coefficients = fit(flux, used, basis)
     residual = subtract(flux, coefficients, basis)
     failed = ~np.isfinite(coefficients[:, 0])
