@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ load_interval_s = 60.0
 """
 FIRST, SECOND, UNLOADED = "50000000001", "50000000002", "50000000011"
 FAULTS = "faults = { dropped = [60], not_a_number = [70] }"
+DATA = os.environ.get("CSST_TEST_DATA", "")
+GREEN_BANK = Path(DATA) / "radio" / "gbt_gdigs_w43"
 LIGHT_KMS, REST_HZ = 299792.458, 492.1607e9
 CHANNEL_KMS = 73242.1875 / REST_HZ * LIGHT_KMS
 
@@ -136,3 +139,19 @@ def test_a_project_without_loads_fails_with_the_cause(night: Night) -> None:
     record = night.record("P0002")
     assert not (night.level1 / "products" / "hstdm.l1" / "P0002").exists()
     assert "no pair of loads: 0 blocks of HOT, 0 of COLD" in record.why
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA, reason="CSST_TEST_DATA names no folder of real data")
+def test_green_bank_spectra_are_written_as_the_observatory_has_them(tmp_path: Path) -> None:
+    raw = GREEN_BANK / "gdigs-testdata.fits.gz"
+    csstcore("run", "hstdm.gbt_position_switch", raw, "-o", tmp_path, "--no-figures")
+    (path,) = (tmp_path / "products").rglob("*_switched.fits")
+    found = fits.getdata(path, "SPECTRA")
+    answer = fits.getdata(GREEN_BANK / "gdigs-testdata-getps-outputs.fits.gz", 1)
+    assert len(found) == len(answer) == 6
+    for row in answer:
+        same = (found["WINDOW"] == row["IFNUM"]) & (found["POLARISA"] == row["PLNUM"])
+        (index,) = np.flatnonzero(same)
+        assert np.abs(found["FLUX"][index] - row["DATA"]).max() < 1e-3
+        assert found["TSYS"][index] == pytest.approx(row["TSYS"], rel=1e-3)
