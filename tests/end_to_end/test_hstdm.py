@@ -151,7 +151,7 @@ def test_green_bank_spectra_are_written_as_the_observatory_has_them(tmp_path: Pa
     answer = fits.getdata(GREEN_BANK / "gdigs-testdata-getps-outputs.fits.gz", 1)
     assert len(found) == len(answer) == 6
     for row in answer:
-        same = (found["WINDOW"] == row["IFNUM"]) & (found["POLARISA"] == row["PLNUM"])
+        same = (found["WINDOW"] == row["IFNUM"]) & (found["POL"] == row["PLNUM"])
         (index,) = np.flatnonzero(same)
         assert np.abs(found["FLUX"][index] - row["DATA"]).max() < 1e-3
         assert found["TSYS"][index] == pytest.approx(row["TSYS"], rel=1e-3)

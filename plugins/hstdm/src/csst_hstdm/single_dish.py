@@ -77,7 +77,7 @@ def read(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, Any], l
             products = [_spectra(unit) for unit in tables if len(unit.data)]
     except KeyError as error:
         raise FileError(f"{path}: not single-dish FITS: {error.args[0]}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # of damaged tables
         raise FileError(f"{path}: cannot be read: {error}") from error
     return first, [
         replace(each, meta=replace(each.meta, frame=index)) for index, each in enumerate(products)
