@@ -99,6 +99,16 @@ def csst_pipelines() -> list[Pipeline]:
             "Calibrate the dumps of a project and shift them to the local standard of rest",
         ),
         Pipeline(
+            "l2_target",
+            "pipelines/l2_target.toml",
+            "Average the dumps of a target and find its lines",
+        ),
+        Pipeline(
+            "l2_otf",
+            "pipelines/l2_otf.toml",
+            "Grid dumps taken on the fly into a cube, with lines and moment maps",
+        ),
+        Pipeline(
             "gbt_position_switch",
             "pipelines/gbt_position_switch.toml",
             "Calibrate position-switched dumps of the Green Bank Telescope",
@@ -223,6 +233,21 @@ def csst_checks() -> list[Check]:
             "Scatter between channels over that of the radiometer equation",
         ),
         Check(
+            "rms_over_prediction",
+            "csst_hstdm.checks_level2:rms_over_prediction",
+            "Scatter of an average outside of its lines over that predicted from its errors",
+        ),
+        Check(
+            "map_coverage",
+            "csst_hstdm.checks_level2:map_coverage",
+            "Fraction of the pixels of a map that have data and are no border",
+        ),
+        Check(
+            "noise_over_map",
+            "csst_hstdm.checks_level2:noise_over_map",
+            "Scatter of the pixels that are no border, over that of their errors",
+        ),
+        Check(
             "flagged_fraction",
             "csst_hstdm.checks:flagged_fraction",
             "Fraction of the samples with any flag, within the band of each dump",
@@ -238,6 +263,21 @@ def csst_figures() -> list[Figure]:
             "waterfall",
             "csst_hstdm.figures:waterfall",
             "Picture of the dumps in the order of time, by frequency",
+        ),
+        Figure(
+            "average_spectrum",
+            "csst_hstdm.figures_level2:average_spectrum",
+            "Average spectrum and the same smoothed, with the windows of its lines",
+        ),
+        Figure(
+            "map_and_weight",
+            "csst_hstdm.figures_level2:map_and_weight",
+            "Brightest channel of each pixel of a map, and its weights",
+        ),
+        Figure(
+            "moment_maps",
+            "csst_hstdm.figures_level2:moment_maps",
+            "Integrated intensity, mean velocity and width of a line on the sky",
         ),
         Figure(
             "load_calibration",
