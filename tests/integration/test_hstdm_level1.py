@@ -23,7 +23,7 @@ from csst_hstdm.stages.solve_loads import solve_loads
 from csst_sim.hstdm.direct import HstdmSimulation, simulate_hstdm
 from csst_sim.hstdm.plan import parse_plan
 from csst_sim.hstdm.power import sky_kelvin
-from csstcore.api import Spectra, Table, replace
+from csstcore.api import Spectra, Table, UnprocessableData, replace
 from csstcore.notes import Notes, collecting
 
 OBS_ID = "50000000001"
@@ -246,3 +246,35 @@ def test_a_line_in_the_off_is_flagged() -> None:
     assert any("OFF has lines" in caveat for caveat in notes.caveats)
     clean = level_1(simulated(channels=1024, cycles=4, off_dumps=20, load_dumps=15))[0]
     assert not np.any(clean.flags & FLAG_BITS["off_line"])
+
+
+@pytest.mark.parametrize(("velocity_km_s", "served"), [(3.0, True), (200.0, False)])
+def test_loads_of_another_file(velocity_km_s: float, served: bool) -> None:
+    """The local oscillator follows the velocity: some MHz do not matter, 300 MHz do."""
+    line = {"peak_kelvin": PEAK_K, "fwhm_kms": FWHM_KM_S}
+    common = {"name": "level1", "kind": "hstdm", "channels": 512, "effects": QUIET}
+    sky = {"obs_id": OBS_ID, "time": "2028-03-01T00:02:00", "load_dumps": 0}
+    loads = {"obs_id": "50000000002", "time": "2028-03-01T00:00:00", "file_type": "CALI"}
+    runs = [
+        simulate_hstdm(
+            parse_plan(
+                {**common, "source": [line], "observation": [one], "tuned_velocity_kms": tuned},
+                "plan",
+            ),
+            str(one["obs_id"]),
+        )
+        for one, tuned in ((sky, 0.0), (loads, velocity_km_s))
+    ]
+    receiver, gain = shipped_receiver(), runs[0].sideband_gain
+    dumps = [flag_dumps(run.dumps, receiver) for run in runs]
+    load_gain = solve_loads(dumps, receiver, gain)
+    if not served:
+        with pytest.raises(UnprocessableData, match="no loads for the tuning"):
+            calibrate(dumps, load_gain, receiver, gain)
+        return
+    (calibrated, nothing), t_sys = calibrate(dumps, load_gain, receiver, gain)
+    assert nothing is None
+    assert calibrated is not None
+    assert len(t_sys) == 3
+    peak, _, _ = fitted_line(shift_to_lsrk(to_main_beam(calibrated, receiver)))
+    assert peak == pytest.approx(PEAK_K, rel=0.01)

@@ -236,3 +236,49 @@ def test_a_sideband_gain_that_does_not_cover_the_band_is_refused(make_sky, make_
     short = replace(gain, flux=gain.flux[:, :100], variance=None, axis=gain.axis[:100])
     with pytest.raises(UnprocessableData, match="covers"):
         level_1(sky.dumps(*make_schedule(1), 1.0), receiver, short)
+
+
+@pytest.mark.parametrize(
+    "column", ["time", "exposure_time", "state", "t_hot", "lo_frequency", "sideband"]
+)
+def test_a_missing_column_is_named(make_sky, make_schedule, receiver, column):
+    sky = make_sky(channels=256)
+    dumps = sky.dumps(*make_schedule(1), 1.0)
+    dumps.rows.remove_column(column)
+    with pytest.raises(UnprocessableData, match=f"no column {column}"):
+        level_1(dumps, receiver, sky.sideband_gain())
+
+
+def test_files_that_do_not_belong_together_are_refused(make_sky, make_schedule, receiver):
+    one, two = make_sky(channels=256), make_sky(channels=300)
+    files = [flag_dumps(sky.dumps(*make_schedule(1), 1.0), receiver) for sky in (one, two)]
+    with pytest.raises(UnprocessableData, match="256, 300"):
+        solve_loads(files, receiver, two.sideband_gain())
+    files[0].rows["lo_frequency"][3] *= 1.1
+    with pytest.raises(UnprocessableData, match="one tuning per file"):
+        solve_loads(files[:1], receiver, one.sideband_gain())
+
+
+def test_dead_loads_and_skies_never_give_numbers_without_flags(make_sky, make_schedule, receiver):
+    sky = make_sky(channels=256)
+    states = np.array(make_schedule(2)[0])
+    for state in ("HOT", "COLD", "OFF", "ON"):
+        for value in (np.nan, 0.0, 1e-3, np.inf, 5e9):
+            dumps = sky.dumps(*make_schedule(2), 1.0)
+            dumps.flux[states == state] = value
+            try:
+                calibrated, _, _ = level_1(dumps, receiver, sky.sideband_gain())
+            except UnprocessableData:
+                continue
+            assert np.all(calibrated.flags != 0), (state, value)
+
+
+def test_an_off_colder_than_nothing_is_flagged(make_sky, make_schedule, receiver):
+    sky = make_sky(channels=256)
+    states, time_s = make_schedule(2)
+    dumps = sky.dumps(states, time_s, 1.0)
+    dumps.flux[np.isin(states, ["OFF", "ON"])] *= 0.8
+    with collecting() as notes:
+        calibrated, _, _ = level_1(dumps, receiver, sky.sideband_gain())
+    assert np.all(calibrated.flags & FLAG_BITS["unstable_gain"])
+    assert any("gain of the loads is not" in caveat for caveat in notes.caveats)

@@ -29,6 +29,7 @@ class Average:
     """Dumps of one state and tuning, averaged."""
 
     tuning: Tuning
+    """The first of those near to each other."""
     state: str
     time_s: float
     """Mean time, weighted with exposure times."""
@@ -69,7 +70,7 @@ def average_blocks(
     members: dict[Tuning, list[tuple[_Part, int]]] = {}
     for part in parts:
         rows = np.flatnonzero(part.good & (part.state != "SKIP"))
-        members.setdefault(part.setting, []).extend((part, int(row)) for row in rows)
+        members.setdefault(part.setting.among(members), []).extend((part, int(row)) for row in rows)
     averages = []
     for setting, of_setting in members.items():
         time_s = np.array([part.time_s[row] for part, row in of_setting])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,17 +18,35 @@ STATES = ("ON", "OFF", "HOT", "COLD", "SKIP")
 POSITION = ("x", "y", "z")
 VELOCITY = ("vx", "vy", "vz")
 J2000_DAY = 2451545.0
+NEAR_LO_HZ = 50e6
+"""Loads and OFFs serve dumps whose local oscillator differs by less: it follows the velocity of the
+source by some MHz, and the receiver stays the same by intermediate frequency."""
+SAME_IF_HZ = 1000.0
+"""Intermediate frequencies that differ by less are the same; a channel is 73 kHz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How the receiver was set: dumps with one tuning share loads and OFFs."""
+    """How the receiver was set: dumps with tunings near to each other share loads and OFFs."""
 
     lo_hz: float
     sideband: str
     first_hz: float
     """Signal frequency of the first channel."""
     channels: int
+
+    def near(self, other: Tuning) -> bool:
+        """Return whether channels have the same intermediate frequencies, and the LO is near."""
+        if_hz, other_if_hz = (abs(each.first_hz - each.lo_hz) for each in (self, other))
+        return (
+            (self.sideband, self.channels) == (other.sideband, other.channels)
+            and abs(self.lo_hz - other.lo_hz) <= NEAR_LO_HZ
+            and abs(if_hz - other_if_hz) <= SAME_IF_HZ
+        )
+
+    def among(self, known: Iterable[Tuning]) -> Tuning:
+        """Return the first of `known` that is near, or this one."""
+        return next((other for other in known if self.near(other)), self)
 
 
 def rows_of(dumps: Spectra) -> QTable:

@@ -73,11 +73,18 @@ def bracket(times_s: Plane, time_s: float) -> Bracket:
 
 
 def gain_curve(load_gain: QTable, setting: Tuning) -> GainCurve | None:
-    """Return the curve of a tuning from the table of `solve_loads`; None without a row."""
-    same = np.abs(numbers(load_gain, "lo_frequency", u.Hz) - setting.lo_hz) < 1.0
-    same &= np.asarray(load_gain["sideband"]).astype(str) == setting.sideband
-    same &= np.abs(numbers(load_gain, "first_frequency", u.Hz) - setting.first_hz) < 1.0
-    if not same.any() or load_gain["gamma"].shape[1] != setting.channels:
+    """Return the curve of a tuning from `solve_loads`; None without a row that is near."""
+    channels = load_gain["gamma"].shape[1]
+    solved = zip(
+        numbers(load_gain, "lo_frequency", u.Hz),
+        np.asarray(load_gain["sideband"]).astype(str),
+        numbers(load_gain, "first_frequency", u.Hz),
+        strict=True,
+    )
+    same = np.array(
+        [setting.near(Tuning(lo, str(side), first, channels)) for lo, side, first in solved], bool
+    )
+    if not same.any():
         return None
     rows = load_gain[same]
     rows = rows[np.argsort(seconds(rows))]

@@ -30,6 +30,7 @@ from csst_hstdm.gain_curve import GainCurve, bracket, gain_curve
 from csst_hstdm.medians import finite_median
 from csst_hstdm.off_lines import line_channels
 from csst_hstdm.parallel import each, pieces
+from csst_hstdm.radiation import HERTZ_TO_KELVIN
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.sideband import signal_gain
 from csstcore.api import Reference, Spectra, Table, UnprocessableData, caveat, metric, replace
@@ -38,6 +39,8 @@ Positive = Annotated[float, Field(gt=0)]
 Plane = NDArray[np.float64]
 
 ANTENNA = "T_A*"
+T_REC_ERROR = 0.05
+"""Relative error of T_rec by which an OFF may be colder than the zero point, half a photon."""
 
 
 def calibrate(
@@ -96,7 +99,7 @@ def calibrate(
     curves: dict[Tuning, _Calibration] = {}
     refusals: list[str] = []
     for part in dumps:
-        setting = tuning(part)
+        setting = tuning(part).among([*curves, *(off.tuning for off in offs)])
         if setting not in curves and (states(rows_of(part)) == "ON").any():
             curve = gain_curve(load_gain.table, setting)
             same = [off for off in offs if off.tuning == setting]
@@ -110,7 +113,9 @@ def calibrate(
     for why in sorted(set(refusals)):
         caveat(why)
     limits = longest_load_gap_s, longest_off_gap_s
-    calibrated = [_calibrated(part, curves.get(tuning(part)), limits) for part in dumps]
+    calibrated = [
+        _calibrated(part, curves.get(tuning(part).among(curves)), limits) for part in dumps
+    ]
     if not any(part is not None for part in calibrated):
         raise UnprocessableData("; ".join(sorted(set(refusals))) or "no file has a dump of ON")
     table = _temperature_table(list(curves.values()))
@@ -150,6 +155,7 @@ class _Calibration:
         gain, error = signal_gain(sideband_gain, axis_hz, setting.lo_hz, setting.sideband)
         spacing_hz = float(np.median(np.abs(np.diff(axis_hz))))
         samples = receiver.noise_bandwidth_hz(spacing_hz) * receiver.spectrometer_efficiency**2
+        zero_point = HERTZ_TO_KELVIN * float(np.median(axis_hz)) / 2
         flags, t_sys, errors = [], [], []
         for off in offs:
             gamma, t_rec, place = curve.at(off.time_s)
@@ -159,7 +165,12 @@ class _Calibration:
             line = line_channels(temperature - t_rec, threshold)
             if line.any():
                 caveat(f"an OFF has lines in {np.count_nonzero(line)} channels")
+            sky = finite_median(temperature - t_rec)
+            impossible = not sky > zero_point - T_REC_ERROR * finite_median(t_rec)
+            if impossible:
+                caveat(f"an OFF is at {sky:.1f} K: the gain of the loads is not that of the sky")
             bits = off.flags | np.where(line, FLAG_BITS["off_line"], 0).astype(np.uint16)
+            bits |= np.uint16(FLAG_BITS["unstable_gain"] if impossible else 0)
             flags.append(bits | curve.flags[place.before] | curve.flags[place.after])
             t_sys.append(temperature)
             errors.append(temperature * np.sqrt(relative))
@@ -253,22 +264,14 @@ def _calibrated(
 
 
 def _temperature_table(calibrations: list[_Calibration]) -> QTable:
-    """Return a row per OFF; tunings with fewer channels are filled up with NaN."""
-    channels = max(calibration.setting.channels for calibration in calibrations)
-
-    def stack(planes: list[Plane]) -> u.Quantity:
-        padded = [
-            np.pad(plane, (0, channels - len(plane)), constant_values=np.nan) for plane in planes
-        ]
-        return np.stack(padded) * u.K
-
+    """Return a row per OFF."""
     lo_hz = [c.setting.lo_hz for c in calibrations for _ in c.offs]
     days = np.concatenate([c.off_times for c in calibrations]) / 86400
     return QTable(
         {
             "time": Time(J2000_DAY, days, format="jd", scale="utc"),
             "lo_frequency": lo_hz * u.Hz,
-            "t_sys": stack([plane for c in calibrations for plane in c.t_sys]),
-            "t_sys_error": stack([plane for c in calibrations for plane in c.t_sys_error]),
+            "t_sys": np.stack([plane for c in calibrations for plane in c.t_sys]) * u.K,
+            "t_sys_error": np.stack([plane for c in calibrations for plane in c.t_sys_error]) * u.K,
         }
     )

@@ -102,12 +102,16 @@ def flag_dumps(
 def _flag_samples(
     counts: NDArray[np.float32], flags: Bits, exposure_s: NDArray[np.float64], limit: float
 ) -> NDArray[np.int64]:
-    """Flag samples without a count or beyond the linear range, and dumps mostly made of them."""
+    """Flag samples without a count or beyond the linear range, and dumps mostly made of them.
+
+    A dump with the same count in every channel has none: no band is that flat.
+    """
     bits = np.zeros(len(counts), np.int64)
     for row, (count, flag) in enumerate(zip(counts, flags, strict=True)):
         missing = ~np.isfinite(count) | (count <= 0)
         full = count >= limit
-        if not exposure_s[row] > 0:
+        stuck = len(count) > 1 and count.min() == count.max()
+        if stuck or not exposure_s[row] > 0:
             missing[:] = True
         flag[missing] |= FLAG_BITS["bad_channel"]
         flag[full] |= FLAG_BITS["saturated"]

@@ -75,12 +75,15 @@ def solve_loads(
     Raises
     ------
     UnprocessableData
-        If there is no pair of hot and cold at all.
+        If there is no pair of hot and cold at all, or files differ in their channels.
     """
     loads = average_blocks(
         dumps, ("HOT", "COLD"), gap_s=pair_gap_s, temperatures=("t_hot", "t_cold")
     )
     settings = {tuning(part): part.axis.to_value(u.Hz) for part in dumps}
+    channels = sorted({setting.channels for setting in settings})
+    if len(channels) > 1:
+        raise UnprocessableData(f"files with {channels} channels; expected one number for all")
     pairs = _pairs(loads, pair_gap_s, least_difference_kelvin)
     if not pairs:
         hots = sum(load.state == "HOT" for load in loads)
