@@ -236,7 +236,7 @@ def test_faults_are_flagged() -> None:
 
 def test_a_line_in_the_off_is_flagged() -> None:
     run = simulated(
-        channels=1024, cycles=4, off_dumps=20, load_dumps=15, faults={"off_line_kelvin": 4.0}
+        channels=1024, cycles=4, off_dumps=20, load_dumps=15, faults={"off_line_kelvin": 2.0}
     )
     dumps, _, _, notes = level_1(run)
     shifted = shift_to_lsrk(dumps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
@@ -10,6 +12,35 @@ from csst_hstdm.outliers import MAD_TO_SIGMA
 
 WIDTHS = (8, 16, 32, 64, 128, 256)
 """Channels over which a line is looked for."""
+
+
+TOGETHER_S = 300.0
+"""OFFs that are looked at together: in this time a line moves by 60 channels at most."""
+
+
+def lines_of_offs(
+    spectra: Sequence[NDArray[np.float64]], time_s: NDArray[np.float64], threshold: float
+) -> list[NDArray[np.bool_]]:
+    """Return the channels of emission lines in each OFF, by itself and with those near in time.
+
+    Parameters
+    ----------
+    spectra
+        Temperatures of each OFF; NaN where not known.
+    time_s
+        Times of the OFFs.
+    threshold
+        In units of the robust scatter.
+    """
+    found = []
+    planes = np.stack(spectra)
+    for spectrum, moment in zip(spectra, time_s, strict=True):
+        near = planes[np.abs(time_s - moment) <= TOGETHER_S]
+        good = np.isfinite(near)
+        with np.errstate(invalid="ignore"):
+            mean = np.where(good, near, 0.0).sum(axis=0) / good.sum(axis=0)
+        found.append(line_channels(spectrum, threshold) | line_channels(mean, threshold))
+    return found
 
 
 def line_channels(spectrum: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:

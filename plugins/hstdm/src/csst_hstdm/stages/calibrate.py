@@ -28,7 +28,7 @@ from csst_hstdm.dump_rows import (
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.gain_curve import GainCurve, bracket, gain_curve
 from csst_hstdm.medians import finite_median
-from csst_hstdm.off_lines import line_channels
+from csst_hstdm.off_lines import lines_of_offs
 from csst_hstdm.parallel import each, pieces
 from csst_hstdm.radiation import HERTZ_TO_KELVIN
 from csst_hstdm.receiver import Receiver
@@ -156,29 +156,31 @@ class _Calibration:
         spacing_hz = float(np.median(np.abs(np.diff(axis_hz))))
         samples = receiver.noise_bandwidth_hz(spacing_hz) * receiver.spectrometer_efficiency**2
         zero_point = HERTZ_TO_KELVIN * float(np.median(axis_hz)) / 2
-        flags, t_sys, errors = [], [], []
+        flags, t_sys, errors, skies = [], [], [], []
         for off in offs:
             gamma, t_rec, place = curve.at(off.time_s)
             with np.errstate(invalid="ignore", divide="ignore"):
                 temperature = off.rate / gamma
                 relative = _gamma_variance(curve, off.time_s) + 1 / (samples * off.exposure_s)
-            line = line_channels(temperature - t_rec, threshold)
-            if line.any():
-                caveat(f"an OFF has lines in {np.count_nonzero(line)} channels")
-            sky = finite_median(temperature - t_rec)
+            skies.append(temperature - t_rec)
+            sky = finite_median(skies[-1])
             impossible = not sky > zero_point - T_REC_ERROR * finite_median(t_rec)
             if impossible:
                 caveat(f"an OFF is at {sky:.1f} K: the gain of the loads is not that of the sky")
-            bits = off.flags | np.where(line, FLAG_BITS["off_line"], 0).astype(np.uint16)
-            bits |= np.uint16(FLAG_BITS["unstable_gain"] if impossible else 0)
+            bits = off.flags | np.uint16(FLAG_BITS["unstable_gain"] if impossible else 0)
             flags.append(bits | curve.flags[place.before] | curve.flags[place.after])
             t_sys.append(temperature)
             errors.append(temperature * np.sqrt(relative))
+        off_times = np.array([off.time_s for off in offs])
+        for bits, line in zip(flags, lines_of_offs(skies, off_times, threshold), strict=True):
+            bits[line] |= FLAG_BITS["off_line"]
+            if line.any():
+                caveat(f"an OFF has lines in {np.count_nonzero(line)} channels")
         return cls(
             setting,
             curve,
             offs,
-            np.array([off.time_s for off in offs]),
+            off_times,
             flags,
             t_sys,
             errors,
