@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from scipy.spatial import cKDTree
+from scipy.special import erf
 
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.photometry import measure_photometry
+from csst_imaging.windows import measure_windows
 from csstcore.api import Image, UnprocessableData, replace
 from csstcore.notes import collecting
 
@@ -40,6 +42,21 @@ def test_position_errors_match_the_scatter(field, axis):
     offset = field.column(axis) - getattr(field, axis)
     pull = (offset - np.median(offset)) / field.column(f"{axis}_error")
     assert 0.9 < np.std(pull) < 1.1
+
+
+@pytest.mark.parametrize("fwhm", [2.0, 2.2, 3.0])
+def test_position_of_a_noiseless_star_does_not_depend_on_its_place_in_the_pixel(fwhm):
+    sigma = fwhm / 2.3548
+    places = 20.0 + np.linspace(0.0, 1.0, 11)
+    for place in places:
+        row, column = np.mgrid[:41, :41]
+        edges = np.stack([row - place, column - 20.3]) + np.array([-0.5, 0.5])[:, None, None, None]
+        light = np.diff(erf(edges / (np.sqrt(2.0) * sigma)), axis=0)[0].prod(axis=0)
+        data, flat = (1e5 * light).astype(np.float32), np.ones((41, 41), np.float32)
+        start = np.array([20.3]), np.array([place]), np.array([sigma])
+        (found,) = measure_windows(data, 0 * flat, flat, *start)
+        assert found[1] == pytest.approx(place, abs=5e-4)
+        assert found[0] == pytest.approx(20.3, abs=5e-4)
 
 
 def test_width_follows_the_field(field):

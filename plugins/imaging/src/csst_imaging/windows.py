@@ -31,7 +31,8 @@ def measure_windows(
     The centroid is iterated in a circular Gaussian weight (SExtractor's XWIN; Bertin's
     manual, "Windowed positional parameters") whose width is matched to the source: for a
     Gaussian source of variance S² in a weight of variance s² the weighted second moment m
-    obeys 1/m = 1/S² + 1/s² (Bernstein & Jarvis 2002, AJ 123, 583).
+    obeys 1/m = 1/S² + 1/s² (Bernstein & Jarvis 2002, AJ 123, 583). What the sum over pixels
+    shifts it is taken off, see `sampling_shift`.
 
     Parameters
     ----------
@@ -79,10 +80,31 @@ def measure_windows(
         if converged == 0.0:
             cx, cy = x[i], y[i]
             ex = ey = np.nan
+        else:
+            cx, cy = cx + sampling_shift(cx, s), cy + sampling_shift(cy, s)
         result[i, 0], result[i, 1] = cx, cy
         result[i, 2], result[i, 3] = ex, ey
         result[i, 4], result[i, 5] = s, converged
     return result
+
+
+@compiled
+def sampling_shift(center: float, sigma: float) -> float:
+    """Return what to add to a windowed position, a sum over pixels instead of an integral.
+
+    A Gaussian source in a window of its own width is drawn towards the middles of pixels and
+    the edges between them: by 2 millipixels at a FWHM of 2.2 pixels, by less the wider it is.
+    The first term of Poisson's sum formula.
+
+    Parameters
+    ----------
+    center
+        Found position along one axis, 0-based pixel.
+    sigma
+        Of source and window, pixel.
+    """
+    size = 4.0 * math.pi * sigma * sigma * math.exp(-math.pi * math.pi * sigma * sigma)
+    return size * math.sin(2.0 * math.pi * center)
 
 
 @compiled

@@ -15,6 +15,7 @@ from csst_imaging.blends import part_islands
 from csst_imaging.cleaning import wing_detections
 from csst_imaging.filtering import FWHM_OVER_SIGMA, bright_pixels, gaussian_profile
 from csst_imaging.isophotes import COLUMNS, axes, sum_isophotes
+from csst_imaging.mode import half_sample_mode
 from csst_imaging.parallel import each
 from csst_imaging.planes import Planes, planes_of
 from csst_imaging.windows import measure_windows
@@ -208,12 +209,3 @@ def point_like(table: QTable) -> NDArray[np.bool_]:
         return np.zeros(len(table), np.bool_)
     mode = half_sample_mode(np.sort(fwhm[bright]))
     return np.asarray(bright & (np.abs(fwhm - mode) < 0.12 * mode), np.bool_)
-
-
-def half_sample_mode(ordered: NDArray[np.float64]) -> float:
-    """Return the mode of ordered values by halving (Bickel & Frühwirth 2006, CSDA 50, 3500)."""
-    while ordered.size > 3:
-        half = (ordered.size + 1) // 2
-        start = int(np.argmin(ordered[half - 1 :] - ordered[: ordered.size - half + 1]))
-        ordered = ordered[start : start + half]
-    return float(np.mean(ordered))
