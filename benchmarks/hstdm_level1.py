@@ -100,8 +100,9 @@ def accuracy(seed: int) -> dict[str, float]:
     loads_true = t_rec.mean() + offset[np.isin(state, ["HOT", "COLD"])].mean()
     hits = run.hit_truth.table
     bit = FLAG_BITS["cosmic_ray"]
-    found = (run.dumps.flags[hits["row"] - 1, hits["channel"] - 1] & bit) != 0
-    false = np.count_nonzero(run.dumps.flags & bit) - np.count_nonzero(found)
+    flags = np.asarray(run.dumps.flags)
+    found = (flags[hits["row"] - 1, hits["channel"] - 1] & bit) != 0
+    false = np.count_nonzero(flags & bit) - np.count_nonzero(found)
     slow = {"load_dumps": 2, "load_interval_s": 600.0, "on_dumps": 4, "off_dumps": 2}
     orbit = simulated(
         seed, {"channels": 1024, "effects": QUIET}, {"cycles": 24, "gap_s": 54.0} | slow

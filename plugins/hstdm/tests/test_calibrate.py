@@ -9,6 +9,7 @@ import pytest
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.stages.calibrate import calibrate
 from csst_hstdm.stages.flag_dumps import flag_dumps
+from csst_hstdm.stages.lsrk import shift_to_lsrk
 from csst_hstdm.stages.main_beam import to_main_beam
 from csst_hstdm.stages.solve_loads import solve_loads
 from csstcore.api import NotApplicable, UnprocessableData, replace
@@ -123,6 +124,7 @@ def test_gain_is_interpolated_between_loads(make_sky, make_schedule, receiver):
     middle = sky.channels // 2
     peak = dumps.flux[:, middle] - np.median(dumps.flux, axis=1)
     assert np.max(np.abs(peak / PEAK_K - 1)) < 0.005
+    assert np.max(np.abs(np.median(dumps.flux[:, :100], axis=1))) < 0.15  # 1.8 with one OFF
     assert np.ptp(loads["gamma"][:, middle].value) / loads["gamma"][0, middle].value > 0.03
 
 
@@ -282,3 +284,17 @@ def test_an_off_colder_than_nothing_is_flagged(make_sky, make_schedule, receiver
         calibrated, _, _ = level_1(dumps, receiver, sky.sideband_gain())
     assert np.all(calibrated.flags & FLAG_BITS["unstable_gain"])
     assert any("gain of the loads is not" in caveat for caveat in notes.caveats)
+
+
+def test_dumps_without_time_are_flagged(make_sky, make_schedule, receiver):
+    sky = make_sky(channels=256)
+    states, time_s = make_schedule(2)
+    dumps = sky.dumps(states, time_s, 1.0)
+    lost = [0, np.flatnonzero(np.array(states) == "ON")[3]]
+    dumps.rows["time"][lost] = np.ma.masked
+    calibrated, loads, _ = level_1(dumps, receiver, sky.sideband_gain())
+    shifted = shift_to_lsrk(calibrated)
+    assert np.all(calibrated.flags[3] & FLAG_BITS["pointing"])
+    assert np.all(shifted.flags[3] & FLAG_BITS["pointing"])
+    assert np.mean(shifted.flags[4] == 0) > 0.9
+    assert len(loads) == 3
