@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.time import Time, TimeDelta
 
-from csstcore.api import TimeTable
+from csstcore.api import Table, TimeTable
 from csstcore.definitions.read import read_products
 from csstcore.definitions.sources import Sources
 from csstcore.definitions.write import write_product
@@ -55,6 +55,20 @@ def test_times_come_back_as_times_in_utc(
     assert isinstance(found, Time)
     assert found.scale == "utc"
     assert np.abs((found - times).sec).max() <= seconds
+
+
+def test_unknown_times_are_masked_and_stay_unknown(define, tmp_path: Path) -> None:
+    plain = TIMES.format(format="mjd", dtype="float64").replace("TimeTable", "Table")
+    definition = define(plain)
+    times = Time([61000.25, 61000.5, 61000.75], format="mjd", scale="utc")
+    times[1] = np.ma.masked
+    path = write_product(definition, Table(QTable({"time": times})), Sources(), tmp_path)
+    assert list(np.isnan(fits.getdata(path, "ROWS")["WHEN"])) == [False, True, False]
+    (back,) = read_products(definition, path).products
+    assert list(back.table["time"].mask) == [False, True, False]
+    assert back.table["time"][2].mjd == 61000.75
+    with pytest.raises(ValueError, match="finite"):
+        TimeTable(back.table)
 
 
 def test_text_that_is_no_time_is_named(define, tmp_path: Path) -> None:

@@ -125,8 +125,10 @@ def declared_table(
 
 def _in_memory(model: ColumnModel, values: NDArray[Any]) -> Any:
     if model.time is not None:
+        unknown = values.dtype.kind == "f" and not np.isfinite(values).all()
+        known = np.ma.masked_invalid(values) if unknown else values
         with undated_leap_seconds():
-            return Time(values, format=model.time, scale="utc")
+            return Time(known, format=model.time, scale="utc")
     return values if model.unit is None else _with_unit(values, model.unit)
 
 

@@ -113,7 +113,8 @@ def _values(model: ColumnModel, table: QTable, meta: Meta, number: int) -> NDArr
         return np.full(shape, model.fill, _text_type(dtype, str(model.fill)))
     if model.time is not None and isinstance(column, Time):
         with undated_leap_seconds():
-            column = column.utc.to_value(model.time)
+            times = column.utc.to_value(model.time)
+        column = times.filled(np.nan) if column.masked and times.dtype.kind == "f" else times
     mask = getattr(column, "mask", None)
     if isinstance(column, Quantity) and model.unit is not None:
         try:

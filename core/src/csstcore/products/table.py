@@ -39,6 +39,7 @@ class TimeTable(Table):
             found = ", ".join(self.table.colnames) or "no columns"
             raise ValueError(f"a TimeTable needs a column 'time'; found {found}")
         time = self.table["time"]
-        days = np.asarray(getattr(time, "mjd", time), dtype=float)
+        days = getattr(time, "mjd", time)
+        days = np.asarray(days.filled(np.nan) if hasattr(days, "filled") else days, dtype=float)
         if np.any(np.diff(days) < 0) or not np.all(np.isfinite(days)):
             raise ValueError("the column 'time' of a TimeTable must be finite and ascending")
