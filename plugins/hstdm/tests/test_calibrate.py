@@ -292,8 +292,12 @@ def test_dumps_without_time_are_flagged(make_sky, make_schedule, receiver):
     dumps = sky.dumps(states, time_s, 1.0)
     lost = [0, np.flatnonzero(np.array(states) == "ON")[3]]
     dumps.rows["time"][lost] = np.ma.masked
-    calibrated, loads, _ = level_1(dumps, receiver, sky.sideband_gain())
+    with collecting() as notes:
+        calibrated, loads, _ = level_1(dumps, receiver, sky.sideband_gain())
     shifted = shift_to_lsrk(calibrated)
+    assert notes.caveats == [f"2 of {len(dumps)} dumps have no time"]
+    assert notes.metrics["dropped_dumps"] == notes.metrics["clock_jumps"] == 0
+    assert calibrated.rows["flag"][3] == FLAG_BITS["pointing"]
     assert np.all(calibrated.flags[3] & FLAG_BITS["pointing"])
     assert np.all(shifted.flags[3] & FLAG_BITS["pointing"])
     assert np.mean(shifted.flags[4] == 0) > 0.9

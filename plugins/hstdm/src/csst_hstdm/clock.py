@@ -67,15 +67,15 @@ def dropped(
     Parameters
     ----------
     time_s
-        Mid-times in order, those of jumped clocks left out.
+        Mid-times in the order in which the dumps were taken.
     exposure_s
         Exposure times.
     run
-        A number for each run of dumps that should have no gaps.
+        A number for each run of dumps that should have no gaps; -1 where the time is wrong.
     """
     step = np.diff(time_s)
     expected = (exposure_s[:-1] + exposure_s[1:]) / 2
-    inside = (np.diff(run) == 0) & (step > 1.5 * expected)
+    inside = (np.diff(run) == 0) & (run[1:] >= 0) & (step > 1.5 * expected)
     return int(np.sum(np.round(step[inside] / expected[inside]) - 1))
 
 

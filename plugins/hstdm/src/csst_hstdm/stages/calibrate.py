@@ -221,11 +221,12 @@ def _calibrated(
     def calibrate_rows(piece: slice) -> None:
         for k in range(piece.start, piece.stop):
             curve, off = calibration.curve, brackets[k]
-            moment = time_s[k] if np.isfinite(time_s[k]) else float(curve.time_s[0])
+            known = bool(np.isfinite(time_s[k]))
+            moment = time_s[k] if known else float(curve.time_s[0])
             gamma, _, place = curve.at(moment)
-            if place.distance_s > limits[0]:
+            if known and place.distance_s > limits[0]:
                 bits[k] |= FLAG_BITS["no_load"]
-            if off.distance_s > limits[1]:
+            if known and off.distance_s > limits[1]:
                 bits[k] |= FLAG_BITS["unstable_gain"]
             if part.flags is not None:
                 flags[k] = part.flags[on[k]]

@@ -136,17 +136,22 @@ def _flag_times(
         tolerance_s=tolerance_s,
     )
     wrong = ~(np.abs(offset_s) <= tolerance_s)
-    if wrong.any():
-        size = np.nanmax(np.abs(offset_s), initial=0.0)
-        caveat(f"the clock is off in {np.sum(wrong)} of {len(wrong)} dumps, by up to {size:.1f} s")
-    right = np.flatnonzero(~wrong & (exposure_s > 0))
+    jumped = wrong & np.isfinite(offset_s)
+    if jumped.any():
+        size = np.max(np.abs(offset_s[jumped]))
+        caveat(f"the clock is off in {np.sum(jumped)} of {len(wrong)} dumps, by up to {size:.1f} s")
+    if np.sum(wrong) > np.sum(jumped):
+        caveat(f"{np.sum(wrong & ~jumped)} of {len(wrong)} dumps have no time")
+    right = ~wrong & (exposure_s > 0)
     run = np.asarray(rows["scan"], np.int64) * len(STATES)
     run += np.unique(states(rows), return_inverse=True)[1]
-    missing = dropped(time_s[right], exposure_s[right], run[right])
+    missing = dropped(time_s, exposure_s, np.where(right, run, -1))
     if missing:
         caveat(f"{missing} dumps are missing inside scans")
     metric("dropped_dumps", missing)
-    metric("clock_jumps", int(np.count_nonzero(np.diff(wrong.astype(int)) == 1) + wrong[:1].sum()))
+    metric(
+        "clock_jumps", int(np.count_nonzero(np.diff(jumped.astype(int)) == 1) + jumped[:1].sum())
+    )
     return np.where(wrong, FLAG_BITS["pointing"], 0)
 
 
