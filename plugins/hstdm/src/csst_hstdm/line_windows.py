@@ -25,9 +25,9 @@ def find_lines_in_dumps(
     """Return the channels with lines in dumps whose baseline is subtracted.
 
     Each dump is searched by itself, then averages of 8, 64 and all consecutive dumps without what
-    was found before; lines of an average are taken to be in every dump of it. A line is where a running mean over channels
-    exceeds `threshold` times its noise (by the median absolute value), together with the
-    channels around it.
+    was found before; lines of an average are taken to be in every dump of it. A line is where a
+    running mean over channels exceeds `threshold` times its noise (by the median absolute value),
+    together with the channels around it.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from csst_hstdm.common_axis import common_axis, good_rows, resampled_variance
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.line_windows import find_lines_in_dumps
+from csst_hstdm.shared_offs import shared_off_factor
 from csst_hstdm.summed_meta import summed_meta
 from csst_hstdm.weighted_sums import Contributions, weighted_sums
 from csstcore.api import Spectra, UnprocessableData, metric
@@ -26,8 +27,9 @@ def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
     """Average dumps of one target, weighted with 1 / variance.
 
     Where the dumps carry no variance, the weights are ``t / T_sys^2``. Flagged samples do not
-    count; the error is propagated. The rms outside of lines over that error is the metric
-    ``rms_over_prediction``: noise that does not average down makes it larger than 1.
+    count; the error is propagated, with the noise of OFFs that dumps share. The rms outside of
+    lines over that error is the metric ``rms_over_prediction``: noise that does not average down
+    makes it larger than 1.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
     data = np.empty((len(axis.frequency_hz), 1), np.float32)
     variance = np.empty_like(data)
     weighted_sums(dumps, parts, axis.first_channels, 1, data, variance)
+    variance *= np.float32(shared_off_factor(dumps, parts, 1)[0])
     flux, variance = data.T.copy(), variance.T.copy()
     empty = np.isnan(flux)
     if empty.all():

@@ -15,6 +15,7 @@ from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.gridding import Gridding, KernelName, effective_beam
 from csst_hstdm.map_plane import centroid_offsets, contributions, tangent_plane, with_frequency
 from csst_hstdm.receiver import Receiver
+from csst_hstdm.shared_offs import shared_off_factor
 from csst_hstdm.spectral_map import MAP_FLAG_BITS, SpectralMap
 from csst_hstdm.summed_meta import summed_meta
 from csst_hstdm.weighted_sums import weighted_sums
@@ -38,8 +39,9 @@ def grid_spectra(
     """Grid dumps taken on the fly into a cube with its errors and weights.
 
     Each pixel is the mean of the dumps around it, weighted with a kernel and with 1 / variance
-    (Mangum, Emerson & Greisen 2007, A&A 474, 679); errors are propagated. Pixels with little
-    weight, or whose dumps lie to one side, are flagged ``border``.
+    (Mangum, Emerson & Greisen 2007, A&A 474, 679); errors are propagated, with the noise of
+    OFFs that dumps share. Pixels with little weight, or whose dumps lie to one side, are flagged
+    ``border``.
 
     Parameters
     ----------
@@ -81,6 +83,7 @@ def grid_spectra(
     data = np.empty((len(axis.frequency_hz), height * width), np.float32)
     variance = np.empty_like(data)
     weight = weighted_sums(dumps, parts, axis.first_channels, width * height, data, variance)
+    variance *= shared_off_factor(dumps, parts, width * height).astype(np.float32)
     covered = weight > 0
     if not covered.any():
         raise UnprocessableData("every sample of the dumps is flagged")
