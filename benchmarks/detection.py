@@ -2,6 +2,7 @@
 
     python benchmarks/detection.py               # markdown; a frame of 9216 x 9232 pixels
     python benchmarks/detection.py --crowded     # a field of 3000 stars per square arcminute
+    python benchmarks/detection.py --traps       # bright stars, with and without charge traps
 
 The frames are those of csst-sim without cosmic rays and with a perfect flat. source-extractor
 (on the PATH) gets the same variance plane, filter, thresholds, deblending and apertures.
@@ -31,13 +32,16 @@ from csst_imaging.stages.background import estimate_background
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.photometry import APERTURE_RADII_PIXEL, measure_photometry
 from csst_sim.direct import shipped
+from csst_sim.effects.charge_transfer import to_raw_format
 from csst_sim.plan import parse_plan
 from csst_sim.settings import DetectorRanges, Optics, Readout
-from csst_sim.stages.charge import apply_brighter_fatter, saturate
+from csst_sim.shot import Shot
+from csst_sim.stages.charge import apply_brighter_fatter, saturate, transfer
 from csst_sim.stages.light import add_sky, expose
 from csst_sim.stages.scene import draw_scene
 from csst_sim.stages.set_up import set_up
 from csstcore.api import Image
+from csstcore.notes import collecting
 
 TIME_S = 150.0
 READ_NOISE = 5.0
@@ -46,7 +50,16 @@ APERTURE = 2
 OFF = ("cosmic_rays", "prnu", "illumination", "shutter", "hot_pixels", "dead_pixels", "dark")
 
 
-def observe(columns: int, rows: int, density: float, seed: int) -> tuple[Image, Rows]:
+BRIGHT = {
+    "stars_per_arcmin2": 40.0, "galaxies_per_arcmin2": 0.0, "star_g_mag": [16.5, 22.0],
+    "star_slope": 0.01,
+}  # fmt: skip
+"""A sky for the pulls of bright stars."""
+
+
+def observe(
+    columns: int, rows: int, sky_settings: dict, seed: int, traps: bool = False
+) -> tuple[Image, Rows]:
     """Return a calibrated frame in electrons per second, and its truth."""
     text = {
         "name": "detection",
@@ -58,7 +71,7 @@ def observe(columns: int, rows: int, density: float, seed: int) -> tuple[Image, 
         "exposure": [
             {"obs_id": "10100000001", "time": "2027-08-01T00:00:00", "exposure_time_s": TIME_S}
         ],
-        "sky": {"seed": seed, "stars_per_arcmin2": density},
+        "sky": {"seed": seed, **sky_settings},
     }
     plan = parse_plan(text, "the benchmark")
     readout = replace(
@@ -73,6 +86,8 @@ def observe(columns: int, rows: int, density: float, seed: int) -> tuple[Image, 
     rng = np.random.default_rng(seed)
     image = saturate(apply_brighter_fatter(expose(add_sky(sky, shot), shot, rng=rng), shot), shot)
     full = image.data > 0.98 * shot.device.full_well
+    if traps:
+        image = past_traps(image, shot)
     image.data += rng.normal(0.0, READ_NOISE, image.shape).astype(np.float32)
     variance = np.maximum(image.data, 0) + np.float32(READ_NOISE**2)
     image.data /= np.float32(TIME_S)
@@ -80,6 +95,16 @@ def observe(columns: int, rows: int, density: float, seed: int) -> tuple[Image, 
     unit = u.electron / u.s
     variance /= np.float32(TIME_S**2)
     return replace(image, unit=unit, variance=variance, flags=flags), Rows(truth.table)
+
+
+def past_traps(image: Image, shot: Shot) -> Image:
+    """Return the active pixels after charge transfer that nothing corrects."""
+    marks = np.mgrid[1 : image.shape[0] + 1, 1 : image.shape[1] + 1]
+    row, column = (to_raw_format(axis.astype(np.float32), shot.readout).astype(int)
+                   for axis in marks)  # fmt: skip
+    active, inside = np.empty_like(image.data), row > 0
+    active[row[inside] - 1, column[inside] - 1] = transfer(image, shot).data[inside]
+    return replace(image, data=active)
 
 
 def run_stages(folder: Path) -> None:
@@ -243,6 +268,49 @@ def spread(pull: np.ndarray) -> list[str]:
     return [f"{(high - low) / 2:.2f}", f"{np.std(pull[np.abs(pull) < 5]):.2f}"]
 
 
+def bright_stars(traps: bool, seed: int) -> np.ndarray:
+    """Return, of the stars of a quarter of a frame, what `compare_traps` prints.
+
+    Rows: S/N without the error of the growth curve; pulls of x, y, flux_total, and of flux_total
+    without that error; y away from the amplifier [millipixel] and its error.
+    """
+    columns, rows = 2304, 9232
+    image, truth = observe(columns, rows, BRIGHT, seed, traps)
+    with collecting() as notes:
+        background = estimate_background(image)
+        catalog = measure_photometry(image, detect_sources(image, background), background)
+    found = {name: np.asarray(catalog.table[name]) for name in catalog.table.colnames}
+    stars, row = isolated_stars(truth, found, 16.0)
+    flux, y = np.asarray(stars["flux"]), np.asarray(stars["y"])
+    total, error = found["flux_total"][row], found["flux_total_error"][row]
+    used = APERTURE_RADII_PIXEL.index(notes.metrics["aperture_radius_pixel"])
+    light, noise = (found[f"flux_aperture{end}"][row, used] for end in ("", "_error"))
+    noise = noise * total / light
+    y_error = found["y_error"][row]
+    away = np.where(y > rows / 2, -1000.0, 1000.0) * (found["y"][row] - y)
+    x_pull = (found["x"][row] - np.asarray(stars["x"])) / found["x_error"][row]
+    flux_pulls = (total - flux) / error, (total - flux) / noise
+    return np.stack(
+        [flux / noise, x_pull, (found["y"][row] - y) / y_error, *flux_pulls, away, 1000 * y_error]
+    )
+
+
+def compare_traps(seed: int) -> None:
+    """Print pulls of bright stars of six quarters of frames, without and with traps."""
+    lines = []
+    for traps in (False, True):
+        stars = np.concatenate([bright_stars(traps, seed + k) for k in range(6)], axis=1)
+        for low, high in pairwise([50, 100, 200, 400, 800]):
+            chosen = stars[:, (stars[0] >= low) & (stars[0] < high)]
+            weight = 1.0 / chosen[6] ** 2
+            cells = ["yes" if traps else "no", f"{low} to {high}", str(chosen.shape[1])]
+            cells += [", ".join(spread(pull)) for pull in chosen[1:5]]
+            cells.append(f"{np.average(chosen[5], weights=weight):+.2f}")
+            lines.append([*cells, f"{np.sum(weight) ** -0.5:.2f}"])
+    titles = ["traps", "S/N", "stars", "x", "y", "total", "total, growth known"]
+    table([*titles, "y from the amplifier, millipixel", "+-"], lines)
+
+
 def table(titles: list[str], lines: list[list[str]]) -> None:
     print("\n| " + " | ".join(titles) + " |")
     print("|---" * len(titles) + "|")
@@ -251,7 +319,7 @@ def table(titles: list[str], lines: list[list[str]]) -> None:
 
 
 def compare(columns: int, rows: int, density: float, seed: int) -> None:
-    image, truth = observe(columns, rows, density, seed)
+    image, truth = observe(columns, rows, {"stars_per_arcmin2": density}, seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for plane in ("data", "variance", "flags"):
@@ -302,11 +370,14 @@ def compare(columns: int, rows: int, density: float, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--crowded", action="store_true", help="a small, dense field")
-    parser.add_argument("--seed", type=int, default=31, help="seed of the sky and the noise")
+    parser.add_argument("--traps", action="store_true", help="bright stars and charge traps")
+    parser.add_argument("--seed", type=int, default=77, help="seed of the sky and the noise")
     parser.add_argument("--stages", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.stages:
         run_stages(arguments.stages)
+    elif arguments.traps:
+        compare_traps(arguments.seed)
     elif arguments.crowded:
         compare(2048, 2048, 3000.0, arguments.seed)
     else:

@@ -41,8 +41,9 @@ from csstcore.notes import collecting
 
 DETECTOR, SECONDS, READ_NOISE_ELECTRON = 8, 150.0, 5.0
 MAGNITUDES = (18, 20, 21, 22, 23, 24, 25)
-NEIGHBOUR_FRACTION = 0.05
-"""A galaxy is isolated if other true sources within 2.5 half-light radii have less light."""
+NEIGHBOUR_FRACTION, NEIGHBOUR_SIGMA = 0.05, 0.3
+"""A galaxy is isolated if other true sources within 2.5 half-light radii and 4 pixels have less
+light than this part of its flux, and less than this part of the error of its model's flux."""
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ class Frame:
 
     image: Image
     galaxies: QTable
-    """Galaxies on the detector: x, y, flux, mag, radius, axis ratio, bulge, isolated."""
+    """Galaxies on the detector: x, y, flux, mag, radius, axis ratio, bulge, light of neighbours."""
 
 
 def simulate(side: int) -> Frame:
@@ -101,8 +102,7 @@ def true_galaxies(truth: Table, shot: Shot) -> QTable:
     galaxies["bulge"] = np.asarray(shapes["bulge_fraction"])
     place = np.column_stack([galaxies["x"], galaxies["y"]])
     near = everything.query_ball_point(place, 2.5 * galaxies["radius"] + 4.0)
-    around = np.array([light[list(found)].sum() for found in near]) - galaxies["flux"]
-    galaxies["isolated"] = around < NEIGHBOUR_FRACTION * galaxies["flux"]
+    galaxies["around"] = [light[list(found)].sum() for found in near] - galaxies["flux"]
     return galaxies
 
 
@@ -127,16 +127,20 @@ def compare(galaxies: QTable, catalog: QTable, models: QTable) -> None:
     tree = cKDTree(np.column_stack([catalog["x"].value, catalog["y"].value]))
     distance, row = tree.query(np.column_stack([galaxies["x"], galaxies["y"]]))
     fitted = np.isfinite(models["flux_disk"].value[row]) & (distance < 1.0)
+    error = models["flux_model_error"].value[row]
+    alone = galaxies["around"] < np.minimum(
+        NEIGHBOUR_FRACTION * galaxies["flux"], NEIGHBOUR_SIGMA * error
+    )
     by_light = np.argsort(-galaxies["flux"], kind="stable")
     first = np.zeros(len(galaxies), np.bool_)
     first[by_light[np.unique(row[by_light], return_index=True)[1]]] = True
     print(
         "\n| galaxies | mag | N | Kron | bulge + disk | Sersic | pull flux | pull Sersic | pull x "
-        "| pull re disk | bulge part |\n|---" + "|---" * 10 + "|"
+        "| pull y | pull re disk | bulge part |\n|---" + "|---" * 11 + "|"
     )
     for isolated in (True, False):
         for low, high in pairwise(MAGNITUDES):
-            chosen = fitted & first & (galaxies["isolated"] == isolated)
+            chosen = fitted & first & (alone == isolated)
             chosen &= (galaxies["mag"] >= low) & (galaxies["mag"] < high)
             if np.count_nonzero(chosen) < 20:
                 continue
@@ -147,7 +151,7 @@ def compare(galaxies: QTable, catalog: QTable, models: QTable) -> None:
                 cells.append(scatter(flux / true["flux"] - 1.0))
             for name, other in (
                 ("flux_model", "flux"), ("flux_sersic", "flux"), ("x_model", "x"),
-                ("re_disk", "radius"),
+                ("y_model", "y"), ("re_disk", "radius"),
             ):  # fmt: skip
                 difference = found[name].value - true[other]
                 cells.append(scatter(difference / found[f"{name}_error"].value))
