@@ -6,7 +6,10 @@ by way of float64, and floats in the byte order of the file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -54,15 +57,39 @@ def native_pixels(image: fits.ImageHDU) -> NDArray[Any]:
     flat = values.reshape(-1)
     stored = np.dtype(fits.BITPIX2DTYPE[image.header["BITPIX"]]).newbyteorder(">")
     info = image.fileinfo()
-    info["file"].seek(info["datLoc"])
+    header, first = dict(image.header), info["datLoc"]
+    read, threads = _reader(info["file"], first)
     step = TILE_BYTES // stored.itemsize
-    for start in range(0, flat.size, step):
+
+    def bring(start: int) -> None:
         target = flat[start : start + step]
-        content = info["file"].read(target.size * stored.itemsize)
+        content = read(first + start * stored.itemsize, target.size * stored.itemsize)
         if len(content) < target.size * stored.itemsize:
             raise EOFError("the file ends within the unit")
-        _convert(np.frombuffer(content, stored), image.header, target)
+        _convert(np.frombuffer(content, stored), header, target)
+
+    starts = range(0, flat.size, step)
+    if threads == 1 or len(starts) < 2 * threads:
+        for start in starts:
+            bring(start)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(bring, starts))
     return values
+
+
+def _reader(file: Any, first: int) -> tuple[Callable[[int, int], bytes], int]:
+    """Return how to read bytes from a place, and in how many threads at once.
+
+    A plain file is read from several; anything else, such as a compressed one, in order.
+    """
+    stream = getattr(file, "_file", None)
+    if isinstance(stream, io.BufferedReader):
+        descriptor = stream.fileno()
+        threads = int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))
+        return lambda place, size: os.pread(descriptor, size, place), max(threads, 1)
+    file.seek(first)
+    return lambda _, size: file.read(size), 1
 
 
 def _convert(raw: NDArray[Any], header: Mapping[str, Any], target: NDArray[Any]) -> None:

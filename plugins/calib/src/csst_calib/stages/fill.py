@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_calib.fill_kernel import fill
-from csst_calib.tiles import spread_rows
+from csst_calib.threads import in_threads
+from csst_calib.tiles import row_tiles, spread_rows
 from csstcore.api import Image, UnprocessableData, metric, replace
 
 FILLED = ("bad", "hot", "cosmic_ray", "trail")
@@ -56,8 +57,8 @@ def fill_flagged(
         The image has no flag of a name that was given.
     """
     bits = _bits(image, flags)
-    data = image.data.copy()
-    variance = None if image.variance is None else image.variance.copy()
+    data = _copy(image.data)
+    variance = None if image.variance is None else _copy(image.variance)
     count = 0
     if image.flags is not None:
         known = _of_sky(image.data) if image.variance is None else image.variance
@@ -76,6 +77,17 @@ def _bits(image: Image, flags: tuple[str, ...] | None) -> np.uint16:
             f"the image has no flag {absent[0]!r}; it has {', '.join(image.flag_bits) or 'none'}"
         )
     return np.uint16(sum(int(image.bit(name)) for name in set(wanted) - set(absent)))
+
+
+def _copy(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a copy, made in threads."""
+    copied = np.empty_like(plane)
+
+    def copy(rows: slice) -> None:
+        copied[rows] = plane[rows]
+
+    in_threads(copy, row_tiles(len(plane)))
+    return copied
 
 
 def _of_sky(data: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -104,8 +104,11 @@ def flag_bright_stars(
     radius = _halo_radius(rate, stray_light.halo, limit)
     for number in np.flatnonzero(radius > 0):
         _flag_ring(flags, (x[number], y[number]), float(radius[number]), 0.0, scattered)
-    metric("ghost_pixels", int(np.count_nonzero(flags & ghost)))
-    metric("scattered_light_pixels", int(np.count_nonzero(flags & scattered)))
+    counts = np.sum(
+        [[np.count_nonzero(row & bit) for bit in (ghost, scattered)] for row in flags], 0
+    )
+    metric("ghost_pixels", int(counts[0]))
+    metric("scattered_light_pixels", int(counts[1]))
     return replace(image, flags=flags), replace(filled, flags=flags)
 
 
