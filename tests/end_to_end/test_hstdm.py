@@ -1,4 +1,4 @@
-"""Terahertz spectra from a plan to Level 1, against what the simulator put in."""
+"""Terahertz spectra from a plan to Level 1 and 2, against what the simulator put in."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from csstcore.run.record import JobRecord, load_record
 
-from .observatory import Done, csstcore
+from .observatory import csstcore
 
 PLAN = """
 name = "{name}"
@@ -25,9 +26,9 @@ instrument_seed = 4
 
 [[source]]
 peak_kelvin = 30.0
-fwhm_kms = 3.0
+fwhm_kms = {width}
 velocity_kms = 9.0
-size_arcsec = 400.0
+size_arcsec = {size}
 """
 OBSERVATION = """
 [[observation]]
@@ -35,24 +36,29 @@ obs_id = "{obs_id}"
 time = 2028-03-01T{hour}:00Z
 load_interval_s = 60.0
 """
-FIRST, SECOND, UNLOADED = "50000000001", "50000000002", "50000000011"
+FIRST, SECOND, UNLOADED, MAP = "50000000001", "50000000002", "50000000011", "50000000021"
+RASTER = 'file_type = "OTFM"\nrows = 7\non_dumps = 14\noff_dumps = 8\n'
 FAULTS = "faults = { dropped = [60], not_a_number = [70] }"
 DATA = os.environ.get("CSST_TEST_DATA", "")
 GREEN_BANK = Path(DATA) / "radio" / "gbt_gdigs_w43"
 LIGHT_KMS, REST_HZ = 299792.458, 492.1607e9
+BEAM_ARCSEC = 1.2 * LIGHT_KMS * 1e3 / REST_HZ / 2.0 * 180 * 3600 / np.pi
+DILUTION = 400**2 / (400**2 + BEAM_ARCSEC**2)
 CHANNEL_KMS = 73242.1875 / REST_HZ * LIGHT_KMS
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
-    """Two projects: a good one in two files half an orbit apart, and one without loads."""
+    """A target in two files half an orbit apart, a map of a point, and a target without loads."""
     site = Night(tmp_path_factory.mktemp("hstdm"))
-    good = PLAN.format(name="orion", project="P0001")
+    good = PLAN.format(name="orion", project="P0001", width=1.2, size=400.0)
     good += OBSERVATION.format(obs_id=FIRST, hour="00:00")
     good += OBSERVATION.format(obs_id=SECOND, hour="00:46") + FAULTS
-    lacking = PLAN.format(name="unloaded", project="P0002")
+    lacking = PLAN.format(name="unloaded", project="P0002", width=3.0, size=400.0)
     lacking += OBSERVATION.format(obs_id=UNLOADED, hour="02:00") + "load_dumps = 0\ncycles = 1\n"
-    for name, text in (("good", good), ("lacking", lacking)):
+    raster = PLAN.format(name="point", project="P0003", width=1.2, size=0.0)
+    raster += OBSERVATION.format(obs_id=MAP, hour="03:00") + RASTER
+    for name, text in (("good", good), ("lacking", lacking), ("raster", raster)):
         (site.folder / f"{name}.toml").write_text(text)
     plans = sorted(site.folder.glob("*.toml"))
     csstcore("run", "sim.hstdm", *plans, "-o", site.raw, "--no-figures")
@@ -60,7 +66,10 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     store = ("--refs", site.folder / "references")
     csstcore("refs", "add", "hstdm.sideband_gain", measured, "--useafter", "always", *store)
     words = ("run", "hstdm.l1", site.raw / "products", "-o", site.level1, *store, "--no-figures")
-    site.outcome.append(csstcore(*words, code=4))
+    csstcore(*words, code=4)
+    for name in ("target", "otf"):
+        words = ("run", f"hstdm.l2_{name}", site.level1 / "products", "-o", site.level2, *store)
+        csstcore(*words, "--no-figures")
     return site
 
 
@@ -69,8 +78,7 @@ class Night:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.raw, self.level1 = folder / "raw", folder / "level1"
-        self.outcome: list[Done] = []
+        self.raw, self.level1, self.level2 = (folder / name for name in ("raw", "l1", "l2"))
 
     def truth(self, obs_id: str, ending: str) -> Path:
         """A file of the simulator."""
@@ -85,6 +93,11 @@ class Night:
     def record(self, job: str) -> JobRecord:
         (folder,) = (self.level1 / "runs").iterdir()
         return load_record(folder / "jobs" / f"{job}.json")
+
+    def result(self, pattern: str) -> Path:
+        """A file of Level 2."""
+        (path,) = (self.level2 / "products").rglob(pattern)
+        return path
 
     def dumps(self, obs_id: str) -> tuple[fits.FITS_rec, NDArray[Any]]:
         """Rows of Level 1, and the frequencies in Hz."""
@@ -139,6 +152,31 @@ def test_a_project_without_loads_fails_with_the_cause(night: Night) -> None:
     record = night.record("P0002")
     assert not (night.level1 / "products" / "hstdm.l1" / "P0002").exists()
     assert "no pair of loads: 0 blocks of HOT, 0 of COLD" in record.why
+
+
+def test_the_average_spectrum_has_the_line_and_its_name(night: Night) -> None:
+    (line,) = fits.getdata(night.result("*LINES_P0001*"), "LINES")
+    assert line["NAME"].startswith("[CI]")
+    assert line["PEAK"] == pytest.approx(30.0 * DILUTION, rel=0.01)
+    assert line["FLUX"] == pytest.approx(30.0 * DILUTION * 1.2 * 1.0645, rel=0.01)
+    velocity = (1 - line["FREQ"] / REST_HZ) * LIGHT_KMS
+    assert velocity == pytest.approx(9.0, abs=0.1 * CHANNEL_KMS)
+    assert line["FWHM"] == pytest.approx(1.2, rel=0.01)
+
+
+def test_the_map_shows_the_point_through_beam_and_kernel(night: Night) -> None:
+    with fits.open(night.result("*CUBE_P0003*")) as units:
+        cube, header = np.array(units["T_MB"].data), units["T_MB"].header
+        beam = units[0].header["BMAJ"] * 3600
+    assert beam == pytest.approx(BEAM_ARCSEC * np.sqrt(1 + 1 / 9), rel=0.01)
+    plane, row, column = np.unravel_index(np.nanargmax(cube), cube.shape)
+    place = WCS(header).wcs_pix2world(column, row, plane, 0)
+    assert place[0] == pytest.approx(83.82208, abs=12 / 3600)
+    assert place[1] == pytest.approx(-5.39111, abs=12 / 3600)
+    velocity = (1 - place[2] / REST_HZ) * LIGHT_KMS
+    assert velocity == pytest.approx(9.0, abs=0.15)
+    # a pixel half its width off the source loses 2 %
+    assert 0.9 * 30.0 * 0.93 < cube[plane, row, column] < 0.9 * 30.0 * 1.04
 
 
 @pytest.mark.data
