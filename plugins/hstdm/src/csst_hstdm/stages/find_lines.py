@@ -48,7 +48,8 @@ def find_lines(
     """Find lines in an averaged spectrum, fit Gaussians and name them.
 
     Lines are found by matched filters of all widths, one after the other. Errors follow from
-    the variances, and allow for noise that channels share since they were resampled.
+    the variances, and allow for noise that channels share since they were resampled. Lines that
+    blend, closer than about two widths, come out as one with a large chi_square.
 
     Parameters
     ----------

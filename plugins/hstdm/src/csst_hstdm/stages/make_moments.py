@@ -31,7 +31,8 @@ def make_moments(
 
     ``M0 = sum(T) dv``, ``M1 = sum(v T) / sum(T)``, ``M2 = sqrt(sum((v - M1)^2 T) / sum(T))``, with
     errors from the variances. M0 adds all channels of the window, so that it is not biased by
-    noise; M1 and M2 those that stand out of the noise, with their neighbours.
+    noise; M1 and M2 those from the first to the last that stands out of the noise, and as many to
+    either side.
 
     Parameters
     ----------
@@ -134,15 +135,16 @@ def _moments(
 def _standing_out(
     data: NDArray[np.float64], variance: NDArray[np.float64], clip: float
 ) -> NDArray[np.bool_]:
-    """Return the channels that stand out, with two neighbours to either side."""
+    """Return the channels from the first to the last that stands out, and as many about them."""
     if clip == 0:
         return np.ones(data.shape, bool)
     core = np.abs(data) > clip * np.sqrt(variance)
-    grown = core.copy()
-    for shift in (1, 2):
-        grown[shift:] |= core[:-shift]
-        grown[:-shift] |= core[shift:]
-    return grown
+    first = np.argmax(core, axis=0)
+    last = len(core) - 1 - np.argmax(core[::-1], axis=0)
+    extent = last - first + 1
+    channel = np.arange(len(core))[:, None, None]
+    inside = (channel >= first - extent) & (channel <= last + extent)
+    return np.asarray(inside & core.any(axis=0))
 
 
 def _flags(
