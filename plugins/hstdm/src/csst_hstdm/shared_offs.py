@@ -50,8 +50,8 @@ def shared_off_factor(
     for dumps, part in zip(series, parts, strict=True):
         rows = rows_of(dumps)[part.rows]
         shift = _shift_channels(dumps)[part.rows]
-        names = [np.asarray(rows[name], np.int64) * _SHIFTS + shift for name in _COLUMNS[:2]]
-        off.append(np.stack(names, axis=1))
+        pair = [np.asarray(rows[name], np.int64) * _SHIFTS + shift for name in _COLUMNS[:2]]
+        off.append(np.stack(pair, axis=1))
         share.append(_finite(numbers(rows, "off_weight", u.dimensionless_unscaled)))
         fraction.append(_finite(numbers(rows, "off_fraction", u.dimensionless_unscaled)))
         weight.append(_weights(dumps, part.rows))
