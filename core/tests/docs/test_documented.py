@@ -15,6 +15,7 @@ import pytest
 import csstcore.api
 import csstcore.plugin
 from csstcore import errors
+from csstcore.definitions import hdu_model
 from csstcore.definitions import model as definition
 from csstcore.pipeline import model as pipeline
 from csstcore.plugins.hooks import HOOKS
@@ -74,9 +75,9 @@ DEFINITION_TABLES = {
     "`[file.fields]`": definition.FieldModel,
     "`[meta]`": definition.MetaRule,
     "`[flags]`": definition.FlagModel,
-    "`[[hdu]]`": definition.HduModel,
-    "`[hdu.keywords]`": definition.KeywordModel,
-    "`[[hdu.column]]`": definition.ColumnModel,
+    "`[[hdu]]`": hdu_model.HduModel,
+    "`[hdu.keywords]`": hdu_model.KeywordModel,
+    "`[[hdu.column]]`": hdu_model.ColumnModel,
     "`[[check]]`": definition.CheckModel,
     "`[[figure]]`": definition.FigureModel,
 }
@@ -103,7 +104,7 @@ def test_every_table_of_a_pipeline_and_a_definition_is_named() -> None:
 
 def test_every_origin_of_a_value_is_listed() -> None:
     listed = first_cells(section(DEFINITIONS, "Where values come from")) - {"from"}
-    assert {name.partition(".")[0] for name in listed} == set(definition.ORIGINS)
+    assert {name.partition(".")[0] for name in listed} == set(hdu_model.ORIGINS)
 
 
 def test_every_fill_is_that_of_the_code() -> None:

@@ -12,8 +12,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
+from csstcore.definitions.hdu_model import HduModel, KeywordModel
 from csstcore.definitions.keywords import WrongValue, allowed
-from csstcore.definitions.model import DefinitionModel, HduModel, KeywordModel
+from csstcore.definitions.model import DefinitionModel
 from csstcore.definitions.names import formatted
 from csstcore.definitions.sources import Sources, look_up
 from csstcore.definitions.units import parse_unit

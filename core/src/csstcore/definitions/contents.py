@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from csstcore.definitions.fitsfile import Hdu
+from csstcore.definitions.hdu_model import HduModel
 from csstcore.definitions.header import Header, frame_headers, match_units
 from csstcore.definitions.keywords import WrongValue, allowed
-from csstcore.definitions.model import DefinitionModel, HduModel
+from csstcore.definitions.model import DefinitionModel
 from csstcore.definitions.planes import WrongPlane, memory_type
 from csstcore.definitions.units import parse_unit
 from csstcore.errors import nearest

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from csstcore.definitions.model import (
-    CheckModel,
-    ColumnModel,
-    DefinitionModel,
-    FlagModel,
-    HduModel,
-    KeywordModel,
-    MetaRule,
-)
+from csstcore.definitions.hdu_model import ColumnModel, HduModel, KeywordModel
+from csstcore.definitions.model import CheckModel, DefinitionModel, FlagModel, MetaRule
 
 
 def describe_definition(definition: DefinitionModel) -> str:

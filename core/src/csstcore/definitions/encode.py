@@ -11,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from csstcore.definitions.model import HduModel
+from csstcore.definitions.hdu_model import HduModel
 from csstcore.definitions.units import parse_unit
 
 Plane = NDArray[Any]

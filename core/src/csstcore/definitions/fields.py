@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from csstcore.definitions.hdu_model import PRODUCT_FIELD
 from csstcore.definitions.header import Header
-from csstcore.definitions.model import PRODUCT_FIELD, DefinitionModel
+from csstcore.definitions.model import DefinitionModel
 
 
 def product_field(product: Any, text: str) -> Any:

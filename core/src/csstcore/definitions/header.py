@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from csstcore.definitions.fitsfile import Hdu, Unreadable, scan
+from csstcore.definitions.hdu_model import HduModel
 from csstcore.definitions.keywords import WrongValue, typed
-from csstcore.definitions.model import DefinitionModel, HduModel
+from csstcore.definitions.model import DefinitionModel
 from csstcore.definitions.names import parse_name
 from csstcore.errors import ConfigurationError, FileError
 from csstcore.plugins.importing import load

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from csstcore.definitions.fitsfile import Unreadable
-from csstcore.definitions.model import KeywordModel
+from csstcore.definitions.hdu_model import KeywordModel
 
 
 class WrongValue(ValueError):

@@ -11,9 +11,10 @@ import astropy.units as u
 import numpy as np
 from astropy.time import Time
 
+from csstcore.definitions.hdu_model import KeywordModel
 from csstcore.definitions.header import Header
 from csstcore.definitions.keywords import is_fill
-from csstcore.definitions.model import DefinitionModel, KeywordModel, MetaRule
+from csstcore.definitions.model import DefinitionModel, MetaRule
 from csstcore.definitions.units import parse_unit
 from csstcore.errors import ConfigurationError, FileError, nearest
 from csstcore.plugins.importing import load

@@ -9,7 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from csstcore.definitions.fitsfile import Hdu
-from csstcore.definitions.model import Form, HduModel
+from csstcore.definitions.hdu_model import Form, HduModel
 from csstcore.definitions.pixels import native_pixels, natural_type
 
 PLANE_TYPES: Final[dict[str, str]] = {"flags": "uint16", "variance": "float32", "mask": "bool"}

@@ -14,6 +14,7 @@ from astropy.io import fits
 from csstcore.definitions.contents import content_problems, keyword_problems
 from csstcore.definitions.fields import read_fields
 from csstcore.definitions.fitsfile import Hdu, one_line, open_units, scan
+from csstcore.definitions.hdu_model import HduModel
 from csstcore.definitions.header import (
     Header,
     call_reader,
@@ -22,7 +23,7 @@ from csstcore.definitions.header import (
     read_header,
 )
 from csstcore.definitions.meta import read_meta
-from csstcore.definitions.model import DefinitionModel, HduModel
+from csstcore.definitions.model import DefinitionModel
 from csstcore.definitions.planes import WrongPlane, read_layers, read_plane
 from csstcore.definitions.products import build, product_type
 from csstcore.definitions.tables import read_table_planes

@@ -13,7 +13,7 @@ from astropy.units import Quantity
 from numpy.typing import NDArray
 
 from csstcore.definitions.fitsfile import one_line
-from csstcore.definitions.model import ColumnModel, HduModel
+from csstcore.definitions.hdu_model import ColumnModel, HduModel
 from csstcore.definitions.planes import PLANE_TYPES, as_declared
 from csstcore.definitions.units import parse_unit
 from csstcore.products.meta import undated_leap_seconds

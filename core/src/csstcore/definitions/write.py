@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from csstcore.definitions.cards import Writing, add_cards
 from csstcore.definitions.encode import flag_table, stored_plane, unit_factor
-from csstcore.definitions.model import DefinitionModel, HduModel
+from csstcore.definitions.hdu_model import HduModel
+from csstcore.definitions.model import DefinitionModel
 from csstcore.definitions.names import format_name
 from csstcore.definitions.sources import Sources, look_up
 from csstcore.definitions.stream import write_units

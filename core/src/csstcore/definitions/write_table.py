@@ -13,7 +13,7 @@ from astropy.time import Time
 from astropy.units import Quantity
 from numpy.typing import NDArray
 
-from csstcore.definitions.model import ColumnModel, HduModel
+from csstcore.definitions.hdu_model import ColumnModel, HduModel
 from csstcore.definitions.units import parse_unit
 from csstcore.products.meta import Meta, plain_value, undated_leap_seconds
 
