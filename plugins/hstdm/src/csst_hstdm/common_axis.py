@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from csst_hstdm.dump_rows import numbers, row_flags, rows_of, states
 from csstcore.api import Spectra, UnprocessableData, caveat
 
+_SAMPLES = 256
+"""Channels from which the variance of a dump is taken."""
 TOLERANCE_CHANNEL = 0.02
 """How far channels of two files may lie from each other."""
 
@@ -86,6 +88,21 @@ def variances(dumps: Spectra) -> NDArray[np.float32]:
         time_s = numbers(rows, "exposure_time", u.s)
         each = np.asarray(numbers(rows, "t_sys", u.K) ** 2 / (time_s * width_hz), np.float32)
     return np.broadcast_to(each[:, None], dumps.flux.shape)
+
+
+def dump_weights(dumps: Spectra, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return 1 / variance of dumps, of the median channel; 0 where it is not known.
+
+    One weight per dump: those of single channels would be less where a line is bright, and so
+    bias means of dumps that see different parts of the line.
+    """
+    step = max(dumps.flux.shape[1] // _SAMPLES, 1)
+    sample = variances(dumps)[:, ::step][rows].astype(float)
+    sample[~(sample > 0)] = np.nan
+    known = np.isfinite(sample).any(axis=1)
+    out = np.zeros(len(rows))
+    out[known] = 1 / np.nanmedian(sample[known], axis=1)
+    return np.nan_to_num(out, posinf=0.0)
 
 
 def resampled_variance(series: Sequence[Spectra]) -> float:

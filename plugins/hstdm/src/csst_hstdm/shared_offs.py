@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 
-from csst_hstdm.common_axis import variances
+from csst_hstdm.common_axis import dump_weights
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.weighted_sums import Contributions
 from csstcore.api import Spectra
 
 _COLUMNS = ("off_before", "off_after", "off_weight", "off_fraction")
 _SHIFTS = 1 << 20
-_SAMPLES = 256
-"""Channels from which the variance of a dump is taken."""
 
 
 def shared_off_factor(
@@ -54,7 +52,7 @@ def shared_off_factor(
         off.append(np.stack(pair, axis=1))
         share.append(_finite(numbers(rows, "off_weight", u.dimensionless_unscaled)))
         fraction.append(_finite(numbers(rows, "off_fraction", u.dimensionless_unscaled)))
-        weight.append(_weights(dumps, part.rows))
+        weight.append(dump_weights(dumps, part.rows))
         dump.append(count + np.repeat(np.arange(len(part.rows)), np.diff(part.first)))
         pixel.append(part.pixel)
         kernel.append(part.kernel.astype(float))
@@ -87,16 +85,6 @@ def _shift_channels(dumps: Spectra) -> NDArray[np.int64]:
     velocity = _finite(numbers(rows, "velocity_shift", u.km / u.s)) / 299792.458
     shift = np.round(velocity * np.mean(axis_hz) / (axis_hz[1] - axis_hz[0]))
     return np.asarray(np.clip(shift, -_SHIFTS // 2, _SHIFTS // 2 - 1), np.int64)
-
-
-def _weights(dumps: Spectra, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return 1 / variance of dumps, the median of some channels; 0 where it is not known."""
-    step = max(dumps.flux.shape[1] // _SAMPLES, 1)
-    sample = variances(dumps)[:, ::step][rows].astype(float)
-    known = np.isfinite(sample).any(axis=1)
-    out = np.zeros(len(rows))
-    out[known] = 1 / np.nanmedian(sample[known], axis=1)
-    return _finite(out)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

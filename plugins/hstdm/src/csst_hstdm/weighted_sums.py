@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_hstdm.common_axis import variances
+from csst_hstdm.common_axis import dump_weights, variances
 from csst_hstdm.compiled import compiled
 from csst_hstdm.parallel import each
 from csstcore.api import Spectra
@@ -47,9 +47,10 @@ def weighted_sums(
 ) -> NDArray[np.float64]:
     """Fill in the weighted means of dumps in each pixel and channel, and their variances.
 
-    ``T = sum(k w T_i) / sum(k w)`` with ``w = 1 / sigma_i^2`` and the kernel k, and
-    ``sigma^2 = sum(k^2 w) / sum(k w)^2``, the propagated variance of that. Samples that are
-    flagged, not finite or without a positive variance do not count. NaN where nothing counts.
+    ``T = sum(k w T_i) / sum(k w)`` with the weights w of `dump_weights` and the kernel k, and
+    ``sigma^2 = sum((k w sigma_i)^2) / sum(k w)^2``, the propagated variance of that. Samples
+    that are flagged, not finite or without a positive variance do not count. NaN where nothing
+    counts.
 
     Parameters
     ----------
@@ -69,14 +70,14 @@ def weighted_sums(
     """
     channels = len(data)
     spectra = [
-        (dumps, variances(dumps), _flags(dumps), part, start)
+        (dumps, variances(dumps), _flags(dumps), part, start, dump_weights(dumps, part.rows))
         for dumps, part, start in zip(series, contributions, first_channels, strict=True)
     ]
 
     def work(low: int) -> NDArray[np.float64]:
         high = min(low + BLOCK_CHANNELS, channels)
         sums = np.zeros((pixels, 3, high - low), np.float32)
-        for dumps, sigma2, flags, part, start in spectra:
+        for dumps, sigma2, flags, part, start, weights in spectra:
             first, last = max(low - start, 0), min(high - start, dumps.flux.shape[1])
             if first >= last:
                 continue
@@ -85,6 +86,7 @@ def weighted_sums(
                 sigma2[:, first:last],
                 flags[:, first:last],
                 part.rows,
+                weights.astype(np.float32),
                 part.first,
                 part.pixel,
                 part.kernel,
@@ -108,22 +110,25 @@ def _add(
     variance: NDArray[np.float32],
     flags: NDArray[np.uint16],
     rows: NDArray[np.intp],
+    weights: NDArray[np.float32],
     first: NDArray[np.intp],
     pixel: NDArray[np.intp],
     kernel: NDArray[np.float32],
     sums: NDArray[np.float32],
 ) -> None:
-    """Add dumps to the sums of k w T, k w and k^2 w."""
+    """Add dumps to the sums of k w T, k w and (k w sigma)^2."""
     channels = flux.shape[1]
     weight = np.empty(channels, np.float32)
     value = np.empty(channels, np.float32)
+    noise = np.empty(channels, np.float32)
     for k in range(len(rows)):
         row = rows[k]
         for c in range(channels):
             sigma2, sample = variance[row, c], flux[row, c]
             good = flags[row, c] == 0 and sigma2 > 0 and np.isfinite(sigma2 + sample)
-            weight[c] = np.float32(1) / sigma2 if good else np.float32(0)
-            value[c] = sample * weight[c] if good else np.float32(0)
+            weight[c] = weights[k] if good else np.float32(0)
+            value[c] = sample * weights[k] if good else np.float32(0)
+            noise[c] = sigma2 * weights[k] * weights[k] if good else np.float32(0)
         for j in range(first[k], first[k + 1]):
             factor = kernel[j]
             square = factor * factor
@@ -131,7 +136,7 @@ def _add(
             for c in range(channels):
                 total[c] += factor * value[c]
                 norm[c] += factor * weight[c]
-                norm2[c] += square * weight[c]
+                norm2[c] += square * noise[c]
 
 
 @compiled
