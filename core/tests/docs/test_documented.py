@@ -109,7 +109,7 @@ def test_every_origin_of_a_value_is_listed() -> None:
 
 def test_every_fill_is_that_of_the_code() -> None:
     text = section(DEFINITIONS, "Fills")
-    for kind, value in definition.DEFAULT_FILL.items():
+    for kind, value in hdu_model.DEFAULT_FILL.items():
         if value is not None:
             shown = f'`"{value}"`' if isinstance(value, str) else str(value)
             assert f"{shown} for `{kind}`" in text.replace("\n", " ")
