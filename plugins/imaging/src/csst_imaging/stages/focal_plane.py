@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-import astropy.units as u
 import numpy as np
 from pydantic import Field
 
-from csst_imaging.columns import values
+from csst_imaging.coordinates import add_coordinates
 from csst_imaging.distortion import Distortion
 from csst_imaging.exposure import frame_of, gather, match_alone, usable
 from csst_imaging.focal_plane import FocalPlane, JointFit
@@ -125,8 +124,8 @@ def refine_position(
     Returns
     -------
     catalog
-        The catalogue with new ``ra`` and ``dec``, and ``ra_psf``, ``dec_psf`` where there are
-        ``x_psf``, ``y_psf``; with the new solution.
+        The catalogue with new ``ra`` and ``dec`` and their errors, and ``ra_psf``, ``dec_psf``
+        where there are ``x_psf``, ``y_psf``; with the new solution.
     wcs
         The solution, CTYPE ``RA---TPV``.
 
@@ -162,10 +161,6 @@ def refine_position(
     metric("rms_declination_mas", mine.rms_mas[1])
     report_offset(solution, commanded, center)
     table = catalog.table.copy(copy_data=False)
-    for suffix in ("", "_psf"):
-        if f"x{suffix}" in table.colnames and f"y{suffix}" in table.colnames:
-            place = [values(table, f"{axis}{suffix}", u.pixel) for axis in "xy"]
-            ra, dec = world(np.stack(place, axis=-1))
-            table[f"ra{suffix}"], table[f"dec{suffix}"] = ra * u.deg, dec * u.deg
+    add_coordinates(table, solution, world)
     new = replace(catalog, table=table, wcs=with_size(solution, frame.shape))
     return new, Wcs(solution, meta=catalog.meta)

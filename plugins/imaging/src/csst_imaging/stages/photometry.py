@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from csst_imaging.apertures import sum_circles
 from csst_imaging.classes import classify
 from csst_imaging.columns import values
+from csst_imaging.coordinates import add_coordinates
 from csst_imaging.growth import Growth, isolated, measure_growth
 from csst_imaging.kron import kron_fluxes
 from csst_imaging.parallel import each, pieces
@@ -87,7 +88,7 @@ def measure_photometry(
     growth = correct_apertures(table, image.shape)
     total_flux(table, growth, image.shape)
     add_units(table, image.unit)
-    add_coordinates(table, wcs)
+    add_coordinates(table, None if wcs is None else wcs.wcs)
     solution = image.wcs if wcs is None else wcs.wcs
     return Table(table, meta=image.meta, wcs=with_size(solution, image.shape))
 
@@ -210,25 +211,3 @@ def add_units(table: QTable, unit: u.UnitBase) -> None:
     for name in table.colnames:
         if name.startswith(("flux_", "sky", "peak")):
             table[name] = np.asarray(table[name]) * unit
-
-
-def add_coordinates(table: QTable, wcs: Wcs | None) -> None:
-    """Add ``ra``, ``dec`` [deg] with errors [mas]; NaN without a solution.
-
-    The positions of the PSF fit, if there are any, get ``ra_psf``, ``dec_psf`` alike.
-    """
-    for suffix in ("", "_psf"):
-        if f"x{suffix}" not in table.colnames:
-            continue
-        x, y = values(table, f"x{suffix}", u.pixel), values(table, f"y{suffix}", u.pixel)
-        ra, dec, ra_error, dec_error = (np.full(len(table), np.nan) for _ in range(4))
-        known = np.isfinite(x + y)
-        if wcs is not None:
-            ra[known], dec[known] = wcs.wcs.wcs_pix2world(x[known], y[known], 1)
-            scale = wcs.wcs.pixel_scale_matrix * 3.6e6
-            ex, ey = (values(table, f"{axis}{suffix}_error", u.pixel) for axis in "xy")
-            ra_error = np.hypot(scale[0, 0] * ex, scale[0, 1] * ey)
-            dec_error = np.hypot(scale[1, 0] * ex, scale[1, 1] * ey)
-        table[f"ra{suffix}"], table[f"dec{suffix}"] = ra * u.deg, dec * u.deg
-        table[f"ra{suffix}_error"] = ra_error * u.mas
-        table[f"dec{suffix}_error"] = dec_error * u.mas
