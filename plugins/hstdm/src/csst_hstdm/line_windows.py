@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from csst_hstdm.compiled import compiled
 from csst_hstdm.parallel import each, pieces
 
+WIDEST = 0.4
+"""Lines of the average that take more of the band than this are not those of every dump."""
+LEAST = 8
+"""Fewer means over channels tell no noise."""
 GROUPS = (1, 8, 64)
 """Dumps averaged to find lines that a single dump does not show; besides, all of them."""
 
@@ -24,10 +28,11 @@ def find_lines_in_dumps(
 ) -> NDArray[np.bool_]:
     """Return the channels with lines in dumps whose baseline is subtracted.
 
-    Each dump is searched by itself, then averages of 8, 64 and all consecutive dumps without what
-    was found before; lines of an average are taken to be in every dump of it. A line is where a
-    running mean over channels exceeds `threshold` times its noise (by the median absolute value),
-    together with the channels around it.
+    The average of all dumps comes first; if its lines leave most of the band, they are masked in
+    all dumps. Then each dump is searched by itself, and averages of 8, 64 and all consecutive
+    dumps without what was found before; lines of an average are taken to be in every dump of it.
+    A line is where a running mean over channels exceeds `threshold` times its noise (by the
+    median absolute value), together with the channels around it.
 
     Parameters
     ----------
@@ -48,6 +53,9 @@ def find_lines_in_dumps(
         sorted({max(min(int(width), channels // 32), 1) for width in smooth_channels})
     )
     masked = np.zeros_like(good)
+    common = _common(residual, good, widths, threshold, dilate)
+    if common.mean() <= WIDEST:
+        masked |= common
     for size in [*(group for group in GROUPS if group < dumps), dumps]:
         edges = np.unique(np.append(np.arange(0, dumps, size), dumps))
         limit = threshold if size == dumps else threshold + 1
@@ -58,6 +66,22 @@ def find_lines_in_dumps(
             )
 
         each(search, pieces(len(edges) - 1))
+    return masked
+
+
+def _common(
+    residual: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    widths: NDArray[np.intp],
+    threshold: float,
+    dilate: float,
+) -> NDArray[np.bool_]:
+    """Return the lines of the average of all dumps, shape (1, channels)."""
+    count = good.sum(axis=0, dtype=np.float32)[None]
+    total = np.where(good, residual, np.float32(0)).sum(axis=0)[None]
+    mean = total / np.maximum(count, 1)
+    masked = np.zeros(mean.shape, bool)
+    _search(mean, count > len(good) / 2, np.array([0, 1]), widths, threshold, dilate, masked)
     return masked
 
 
@@ -124,7 +148,10 @@ def _mark(
 ) -> None:
     """Mask where a running mean over channels stands out."""
     channels = masked.shape[1]
-    limit = threshold * 1.4826 * np.median(np.abs(smooth))
+    known = smooth[smooth != 0]
+    if len(known) < LEAST:
+        return
+    limit = threshold * 1.4826 * np.median(np.abs(known))
     last = -1
     for k in range(len(smooth)):
         if np.abs(smooth[k]) > limit:
