@@ -76,6 +76,37 @@ def test_a_detector_with_few_stars_gains_from_the_others(night):
     assert found[13][1]["matched_stars"] < 20
 
 
+@pytest.mark.parametrize("stars_per_arcmin2", [0.9, 8.0])
+def test_together_is_not_worse_than_alone(stars_per_arcmin2):
+    """With 110 and 1,000 stars a detector; of three exposures, as single ones are luck."""
+    detectors = [7, 8, 11]
+    before, after = np.zeros(3), np.zeros(3)
+    for number in range(3):
+        night = observe(make_plan(number + 1, detectors, stars_per_arcmin2), number)
+        found = solve(night)
+        for k, (catalog, truth) in enumerate(zip(night.catalogs, night.truth, strict=True)):
+            before[k] += truth.rms_mas(alone(catalog, night.stars[0])) ** 2
+            after[k] += truth.rms_mas(found[detectors[k]][0]) ** 2
+    assert np.sqrt(after / before).max() < 1.05
+
+
+def test_rescued_sources_have_errors_and_unknown_places_none(night):
+    catalog = night.catalogs[DETECTORS.index(13)]
+    table = catalog.table.copy()
+    for axis in "xy":
+        table[f"{axis}_psf"] = table[axis].copy()
+        table[f"{axis}_psf_error"] = table[f"{axis}_error"].copy()
+        table[f"{axis}_psf"][0] = table[f"{axis}_psf_error"][0] = -1.0 * u.pixel
+    plane = solve_focal_plane(night.catalogs, night.stars[0])
+    new, wcs = refine_position(replace(catalog, table=table), plane)
+    scale_mas = np.sqrt(np.abs(np.linalg.det(wcs.wcs.pixel_scale_matrix))) * 3.6e6
+    expected = scale_mas * table["x_error"].value
+    for name in ("ra_error", "dec_error"):
+        np.testing.assert_allclose(new.table[name].to_value(u.mas), expected, rtol=0.02)
+    assert np.isnan([new.table[name][0].value for name in ("ra_psf", "ra_psf_error")]).all()
+    assert np.isfinite(new.table["dec_psf"][1:]).all()
+
+
 def test_known_distortion_gives_every_detector_a_solution(night, distortion):
     found = solve(night, distortion)
     errors = [truth.rms_mas(found[d][0]) for d, truth in zip(DETECTORS, night.truth, strict=True)]

@@ -124,6 +124,14 @@ def test_a_table_comes_back(catalog, write) -> None:
     assert all(np.asarray(table[name]).dtype.isnative for name in table.colnames)
 
 
+def test_a_table_that_was_read_is_written_alike(catalog, write, tmp_path) -> None:
+    path = write()
+    (again,) = read_products(catalog, path).products
+    (tmp_path / "again").mkdir()
+    second = write_product(catalog, again, Sources(), tmp_path / "again")
+    assert np.array_equal(fits.getdata(path, 1), fits.getdata(second, 1))
+
+
 def test_other_tools_see_the_declared_file(write) -> None:
     with fits.open(write(), checksum=True) as hdus:
         names = ["OBSID", "ID", "X", "RA", "Flux_1", "Flux_2", "Flux_3", "R50", "NAME"]

@@ -89,6 +89,8 @@ def _origin(model: ColumnModel, table: QTable, meta: Meta, number: int) -> Any:
     part = _PART.fullmatch(source)
     if part is not None and part[1] in table.colnames:
         return table[part[1]][:, int(part[2])]
+    if part is not None and model.name in table.colnames:  # as read from a file
+        return table[model.name]
     if source.startswith("meta."):
         value = plain_value(meta, source.removeprefix("meta."))
         return None if value is None else np.full(number, value)

@@ -26,7 +26,8 @@ def add_coordinates(
     Parameters
     ----------
     table
-        Sources with ``x``, ``y``; without ``x_error``, ``y_error`` errors are NaN.
+        Sources with ``x``, ``y``; without ``x_error``, ``y_error`` errors are NaN. A position
+        with a negative error is unknown.
     wcs
         The solution.
     world
@@ -38,15 +39,16 @@ def add_coordinates(
             continue
         pixel = np.stack([values(table, f"{axis}{suffix}", u.pixel) for axis in "xy"], axis=-1)
         ra, dec, ra_error, dec_error = (np.full(len(table), np.nan) for _ in range(4))
-        known = np.isfinite(pixel).all(axis=1)
+        errors = [f"{axis}{suffix}_error" for axis in "xy"]
+        has_errors = set(errors) <= set(table.colnames)
+        ex, ey = (values(table, name, u.pixel) if has_errors else ra_error for name in errors)
+        known = np.isfinite(pixel).all(axis=1) & ~(ex < 0) & ~(ey < 0)  # -1: fill of a file
         if wcs is not None:
             place = wcs.wcs_pix2world(pixel[known], 1).T if world is None else world(pixel[known])
             ra[known], dec[known] = place
-        if wcs is not None and f"x{suffix}_error" in table.colnames:
             scale = wcs.pixel_scale_matrix * 3.6e6
-            ex, ey = (values(table, f"{axis}{suffix}_error", u.pixel) for axis in "xy")
-            ra_error = np.hypot(scale[0, 0] * ex, scale[0, 1] * ey)
-            dec_error = np.hypot(scale[1, 0] * ex, scale[1, 1] * ey)
+            ra_error[known] = np.hypot(scale[0, 0] * ex, scale[0, 1] * ey)[known]
+            dec_error[known] = np.hypot(scale[1, 0] * ex, scale[1, 1] * ey)[known]
         table[f"ra{suffix}"], table[f"dec{suffix}"] = ra * u.deg, dec * u.deg
         table[f"ra{suffix}_error"] = ra_error * u.mas
         table[f"dec{suffix}_error"] = dec_error * u.mas

@@ -23,6 +23,9 @@ OWN_SIGMA_PIXEL = {False: (10.0, 3.0, 0.5, 0.3, 0.1, 0.1), True: (1.0, 0.3, 0.02
 """How far a detector deviates from the common polynomial, by degree, at its edge: placement as
 proposed for the survey camera (3 pixel, 60 arcsec); change since the reference was made."""
 
+LEAST_SIGMA_PIXEL = 1e-4
+FITS = 12
+
 PLACEMENT_SIGMAS = 8.0
 """A detector's own offset beyond which its pairs are taken for wrong."""
 
@@ -99,7 +102,10 @@ class JointFit:
         return np.concatenate([common, basis(detector.scaled[here], self.order)], axis=1)
 
     def fit(self) -> FocalPlane:
-        """Fit the pairs as they are, leaving out those beyond 4 sigma."""
+        """Fit the pairs as they are, leaving out those beyond 4 sigma.
+
+        Detectors with few stars rest on how large the own terms of all are found to be.
+        """
         exposure, own = self.exposure, terms_of(self.order)
         radius = max(float(np.abs(one.ideal).max(initial=1.0)) for one in exposure.detectors)
         count = terms_of(COMMON_ORDER[self.is_known])
@@ -110,7 +116,7 @@ class JointFit:
         wanted = [exposure.wanted(one) for one in solved]
         information = [exposure.information(one) for one in solved]
         keep = [np.ones(len(one.pairs), np.bool_) for one in solved]
-        for _ in range(6):
+        for _ in range(FITS):
             normal = Normal.zero(count + own * len(solved))
             sigma = np.concatenate([common_sigma, np.tile(own_sigma, len(solved))])
             normal.add_prior(sigma, np.zeros((len(sigma), 2)))
@@ -121,13 +127,16 @@ class JointFit:
             for k, at in enumerate(places):
                 normal.add(terms[k][keep[k]], wanted[k][keep[k]], information[k][:, keep[k]], at)
             coefficients = normal.solve()
+            least = measure_sigma(own_sigma, coefficients[count:], normal.variance()[count:])
+            settled = np.allclose(least, own_sigma, rtol=0.05)
+            own_sigma = least
             new = [
                 within(wanted[k] - terms[k] @ coefficients[at], information[k], keep[k])
                 for k, at in enumerate(places)
             ]
             same = all(np.array_equal(a, b) for a, b in zip(new, keep, strict=True))
             keep = new
-            if same:
+            if same and settled:
                 break
         plane = exposure.plane
         result = FocalPlane(plane.ra_deg, plane.dec_deg, plane.cd, radius, coefficients[:count], {})
@@ -171,6 +180,33 @@ class JointFit:
             detector = next(one for one in self.exposure.detectors if one.name == worst)
             detector.pairs = detector.pairs[:0]
         return None
+
+
+def measure_sigma(
+    sigma: NDArray[np.float64], own: NDArray[np.float64], variance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how large own terms are, from all detectors, degree by degree.
+
+    Expected sizes serve as largest ones: what one detector's stars cannot tell from noise would
+    be fitted to it. The evidence is maximised (MacKay 1992, Neural Comp. 4, 415): squares of the
+    coefficients by the number of them that the stars fix. Offsets keep what is expected.
+
+    Parameters
+    ----------
+    sigma
+        Sizes by which the fit was made, shape (terms,).
+    own, variance
+        Coefficients of all detectors, and their variances, shape (detectors terms, 2).
+    """
+    order = int(np.sqrt(2 * len(sigma))) - 1
+    own, variance = (each.reshape(-1, len(sigma), 2) for each in (own, variance))
+    measured = sigma.copy()
+    for degree in range(1, order + 1):
+        at = slice(terms_of(degree - 1), terms_of(degree))
+        fixed = float(np.sum(1.0 - variance[:, at] / sigma[at, None] ** 2))
+        square = float(np.sum(own[:, at] ** 2)) / max(fixed, 1e-3)
+        measured[at] = np.clip(np.sqrt(square), LEAST_SIGMA_PIXEL, sigma[at])
+    return measured
 
 
 def within(

@@ -102,6 +102,13 @@ class Normal:
         solution: NDArray[np.float64] = (scaled / scale).reshape(2, -1).T
         return solution
 
+    def variance(self) -> NDArray[np.float64]:
+        """Return the variances of the coefficients, shape (terms, 2); all must be fixed."""
+        scale = np.sqrt(np.diag(self.matrix))
+        inverse = np.linalg.inv(self.matrix / scale[:, None] / scale)
+        variance: NDArray[np.float64] = (np.diag(inverse) / scale**2).reshape(2, -1).T
+        return variance
+
 
 def invert_covariance(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the inverses of 2 x 2 covariances, shape (3, n): xx, xy, yy."""
