@@ -15,6 +15,7 @@ from csstcore.definitions.catalog import Definitions
 from csstcore.definitions.sources import Sources
 from csstcore.definitions.write import write_product
 from csstcore.plugins.registry import Registry
+from csstcore.run.record import load_record
 
 from .observatory import csstcore
 
@@ -110,6 +111,10 @@ def test_an_exposure_of_many_detectors(
     done = run_level1()
     assert done == {f"{OBS_ID}_{d}": f"{OBS_ID}_{d}" in begun for d in detectors}
     assert 0 < len(begun) < len(detectors)
+
+    for job in (level1 / "runs").glob("*-mbi.l1-*/jobs/*.json"):
+        (trails,) = [s.metrics for s in load_record(job).stages if s.id == "flag_trails"]
+        assert trails["trails"] == 0  # stars in line are none
 
     catalogs = sorted((level1 / "products" / "mbi.l1").rglob("*_CAT.fits"))
     assert len(catalogs) == len(detectors)

@@ -158,6 +158,29 @@ def test_what_is_no_trail_is_not_flagged(spoil: Callable[[Plane], Plane]) -> Non
         assert found(spoil(sky(seed)))[1] == 0
 
 
+def crowd(seed: int, side: int = 576) -> Plane:
+    """A small frame with a hundred stars whose wings are wide, as of the survey camera."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(40.0, NOISE, (side, side))
+    places, flux = rng.uniform(0, side, (2, 100, 1)), 10 ** rng.uniform(4.0, 6.0, (100, 1))
+    for share, width in ((0.9, 0.95), (0.08, 2.0), (0.018, 5.0), (0.002, 15.0)):
+        row, column = np.exp(-0.5 * ((np.arange(side) - places) / width) ** 2)
+        image += (flux * share / (2 * np.pi * width**2) * row).T @ column
+    return image.astype(np.float32)
+
+
+def test_chance_alignments_of_stars_in_small_crowded_frames_are_no_trails() -> None:
+    assert [seed for seed in range(30) if found(crowd(seed))[1]] == []
+
+
+def test_a_trail_through_a_small_crowded_frame_is_found() -> None:
+    for seed in range(3):
+        trail = 0.8 * NOISE * line(300.0, 280.0, 30.0 + 40.0 * seed, 1.5)[:576, :576]
+        flagged, count = found(crowd(seed) + trail)
+        assert count == 1
+        assert np.mean(flagged[trail > 0.3 * NOISE]) > 0.7  # its ends may be lost
+
+
 def test_frames_without_information_have_no_trails() -> None:
     for data in (np.zeros((300, 200)), np.full((300, 200), np.nan), np.zeros((1, 1))):
         flagged, count = found(data.astype(np.float32))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from csst_calib.satellite_trails.between_sources import is_seen_between_sources
 from csst_calib.satellite_trails.binned import Binned
 from csst_calib.satellite_trails.profile import Profiles, profiles
 from csst_calib.satellite_trails.trail import Path, Trail
@@ -46,7 +47,8 @@ def refine(
     The profile across the path is followed in pieces: shift, tilt and bend that make the sum
     sharpest, then a parabola through the pieces that show the trail by themselves. A trail
     must be seen in the median piece, or in a quarter of the pieces clearly; all pieces share
-    one middle and one width, which stars, galaxies and cosmic rays do not.
+    one middle and one width, which stars, galaxies and cosmic rays do not. It must be seen
+    between the sources, too.
     """
     reach = int(30 + 2 * width_pixel)
     found = profiles(data, flags, unusable, binned, path, reach)
@@ -70,6 +72,11 @@ def refine(
     least = _LEAST_HEIGHT_ALONG_AXES if along_axis else _LEAST_HEIGHT
     height = float(np.nanmean(amplitude[run]))
     if significance < limit or height < least or not _is_long(path, start, end, shortest_pixel):
+        return None
+    shape = (centre, sigma)
+    if not is_seen_between_sources(
+        data, flags, unusable, binned, path, found, (start, end), shape, height
+    ):
         return None
     bend = (path.bend[0] + centre, path.bend[1], path.bend[2])
     half_width = _half_width(found, run, amplitude, centre, sigma)
