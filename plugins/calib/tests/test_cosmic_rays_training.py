@@ -32,6 +32,7 @@ SETTINGS = FieldSettings(
     hot_per_pixel=0,
     streak=False,
     ghost=False,
+    shift_pixel=None,
 )
 
 
@@ -108,7 +109,24 @@ def test_settings_span_what_the_network_must_stand() -> None:
     diffusion = [settings.silicon.diffusion_pixel for settings in drawn]
     assert min(diffusion) < 0.05
     assert max(diffusion) > 0.45
-    assert all(3 <= settings.read_noise_electron <= 7 for settings in drawn)
+    assert all(2 <= settings.read_noise_electron <= 15 for settings in drawn)
+    assert max(settings.psf.fwhm_pixel for settings in drawn) > 5
+    assert max(settings.background_electron for settings in drawn) > 5000
+    assert 0.05 < np.mean([settings.shift_pixel is not None for settings in drawn]) < 0.3
+
+
+def test_resampling_makes_neighbours_share_noise_and_charge() -> None:
+    sharp, soft = (
+        make_field(replace(SETTINGS, shift_pixel=shift), 200, np.random.default_rng(5))
+        for shift in (None, (0.5, 0.0))
+    )
+    empty = (soft.deposit == 0) & (np.roll(soft.deposit, 1, 0) == 0)
+    noise = soft.electron - 33
+    assert noise[empty].std() == pytest.approx(np.sqrt((33 + 25) / 2), rel=0.03)
+    np.testing.assert_allclose(soft.sigma, sharp.sigma * np.sqrt(0.5), rtol=1e-5)
+    together = np.mean((noise * np.roll(noise, 1, 0))[empty])
+    assert together == pytest.approx(noise[empty].var() / 2, rel=0.1)
+    assert soft.deposit.sum() == pytest.approx(sharp.deposit.sum(), rel=1e-4)
 
 
 def test_domain_of_a_detector_has_the_sky_of_its_filter() -> None:
@@ -123,6 +141,7 @@ def test_domain_of_a_detector_has_the_sky_of_its_filter() -> None:
     assert faint.background_electron[0] < 150 * 0.05 < faint.background_electron[1]
     assert bright.background_electron[0] < 150 * 0.38 < bright.background_electron[1]
     assert faint.read_noise_electron == pytest.approx((4.5, 5.5))
+    assert faint.resampled_share == 0
     both = domain_of(table).background_electron
     assert both == (faint.background_electron[0], bright.background_electron[1])
     with pytest.raises(KeyError):

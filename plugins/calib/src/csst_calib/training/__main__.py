@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from csst_calib.cosmic_rays.network import open_network
-from csst_calib.training.calibrate import calibrate
+from csst_calib.training.calibrate import PURITY, calibrate
 from csst_calib.training.domain import Domain, domain_of
 from csst_calib.training.export import describe, export, load_weights
 from csst_calib.training.network import NETWORKS, PATCH_PIXEL
@@ -50,7 +50,7 @@ def main() -> None:
     training = json.dumps(described | started, sort_keys=True)
     describe(arguments.output, {"threshold": "0.5", "training": training})
     opened = open_network(Onnx(arguments.output))
-    calibration = calibrate(opened, domain, seed=settings.seed + 1)
+    calibration = calibrate(opened, domain, seed=settings.seed + 1, purity=arguments.purity)
     describe(
         arguments.output, {name: f"{value:.6g}" for name, value in asdict(calibration).items()}
     )
@@ -74,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     add("--batch", type=int, default=defaults.batch, help="patches, or crops, in a step")
     add("--learning-rate", type=float, default=defaults.learning_rate, help="largest step size")
     add("--seed", type=int, default=defaults.seed, help="seed of everything")
+    add("--purity", type=float, default=PURITY, help="share of right flags at the threshold")
     add("--threads", type=int, default=1, help="threads of torch")
     arguments = parser.parse_args()
     if arguments.detector is not None and arguments.camera is None:

@@ -16,7 +16,7 @@ from csst_calib.training.samples import FIELD_PIXEL, HIT_ELECTRON, TRACE_ELECTRO
 
 FIELDS = 200
 PURITY = 0.99
-"""Share of flagged pixels that particles left charge in, at the chosen threshold."""
+"""Share of flagged pixels that particles left charge in, at the threshold, unless told."""
 LEAST_PROBABILITY = 0.02
 
 Values = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -37,8 +37,10 @@ class Calibration:
     """Share of flagged pixels with a deposit above 3 e-."""
 
 
-def calibrate(network: Network, domain: Domain, *, seed: int, fields: int = FIELDS) -> Calibration:
-    """Choose the lowest threshold that keeps `PURITY` on held-out fields.
+def calibrate(
+    network: Network, domain: Domain, *, seed: int, fields: int = FIELDS, purity: float = PURITY
+) -> Calibration:
+    """Choose the lowest threshold that keeps a purity on held-out fields.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def calibrate(network: Network, domain: Domain, *, seed: int, fields: int = FIEL
         Seed of the fields; must differ from that of the training.
     fields
         Number of fields.
+    purity
+        Share of flagged pixels that particles left charge in.
 
     Returns
     -------
@@ -57,16 +61,20 @@ def calibrate(network: Network, domain: Domain, *, seed: int, fields: int = FIEL
         Threshold and figures.
     """
     judged = _judged(network, domain, np.random.default_rng(seed), fields)
-    return choose(*(np.concatenate(values) for values in zip(*judged, strict=True)))
+    probability, deposit, sigma = map(np.concatenate, zip(*judged, strict=True))
+    return choose(probability, deposit, sigma, purity)
 
 
 def choose(
-    probability: NDArray[np.float32], deposit: NDArray[np.float32], sigma: NDArray[np.float32]
+    probability: NDArray[np.float32],
+    deposit: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    least: float = PURITY,
 ) -> Calibration:
-    """Choose the lowest threshold at which a share `PURITY` of the flagged pixels are hit."""
+    """Choose the lowest threshold at which a share `least` of the flagged pixels are hit."""
     order = np.argsort(-probability)[: int(np.sum(probability > LEAST_PROBABILITY))]
     purity = np.cumsum(deposit[order] > TRACE_ELECTRON) / np.arange(1, len(order) + 1)
-    last = int(np.flatnonzero(purity >= PURITY)[-1])
+    last = int(np.flatnonzero(purity >= least)[-1])
     threshold = float(probability[order[last]])
     flagged = probability >= threshold
     return Calibration(

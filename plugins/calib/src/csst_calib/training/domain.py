@@ -11,21 +11,26 @@ Range: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """Ranges that the settings of a field are drawn from; the default is any CCD camera."""
+    """Ranges that the settings of a field are drawn from; the default is any CCD camera.
+
+    From a dark frame of a sharp telescope in space to a bright sky and poor seeing on the ground.
+    """
 
     thickness_um: Range = (10.0, 50.0)
-    pixel_um: Range = (9.0, 15.0)
+    pixel_um: Range = (9.0, 24.0)
     diffusion_pixel: Range = (0.0, 0.5)
-    fwhm_pixel: Range = (1.7, 2.8)
-    background_electron: Range = (0.3, 150.0)
+    fwhm_pixel: Range = (1.5, 6.0)
+    background_electron: Range = (0.3, 1e4)
     """Sky and dark current, drawn evenly in the logarithm."""
-    read_noise_electron: Range = (3.0, 7.0)
-    gain_electron_per_adu: Range = (0.8, 2.0)
-    full_well_electron: Range = (6e4, 1.2e5)
-    rate: Range = (0.5, 2.0)
+    read_noise_electron: Range = (2.0, 15.0)
+    gain_electron_per_adu: Range = (0.5, 3.0)
+    full_well_electron: Range = (5e4, 2e5)
+    rate: Range = (0.1, 2.0)
     """Particles per pixel over `HITS_PER_PIXEL`."""
     stars_per_pixel: Range = (3e-5, 2e-3)
     galaxies_per_pixel: Range = (5e-5, 1e-3)
+    resampled_share: float = 0.15
+    """Share of fields that were shifted by a fraction of a pixel: neighbours share noise."""
 
 
 EXPOSURE_SECOND = (75.0, 300.0)
@@ -62,6 +67,8 @@ def domain_of(table: Mapping[str, Any], detector: int | None = None) -> Domain:
         pixel_um=(10.0, 10.0),
         diffusion_pixel=(0.0, 0.4),
         fwhm_pixel=(1.9, 2.6),
+        rate=(0.5, 2.0),
+        resampled_share=0.0,
         background_electron=(
             (SKY_FACTOR[0] * min(sky) + dark) * EXPOSURE_SECOND[0],
             (SKY_FACTOR[1] * max(sky) + dark) * EXPOSURE_SECOND[1],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,16 +16,17 @@ from csst_calib.training.quantise import Inputs, quantise, read_weights
 
 OPSET = 17
 OUTPUT = "probability"
-VIEWS = 3
+DOUBT_LOGIT = (-2.0, 6.0)
+"""Between these, one view of a patch is not enough."""
 
 
 def export(network: nn.Module, path: Path, samples: Iterable[Inputs]) -> None:
     """Write the network with a sigmoid behind it, and what is needed to feed it.
 
     A patch network takes ``patch`` (pixels, side, side) and ``noise_electron`` (pixels, 1) and
-    gives ``probability`` (pixels); it averages the logits of views of each patch and has its
-    matrices in whole numbers. Another network takes ``scaled`` (batch, 1, rows, columns) and
-    gives ``probability`` of the same shape.
+    gives ``probability`` (pixels); where one view of a patch leaves a doubt it averages the logits
+    of eight, and it has its matrices in whole numbers. Another network takes ``scaled`` (batch,
+    1, rows, columns) and gives ``probability`` of the same shape.
 
     Parameters
     ----------
@@ -116,25 +116,23 @@ class _WithSigmoid(nn.Module):  # type: ignore[misc]  # torch comes with the ext
 
 
 class _OfViews(nn.Module):  # type: ignore[misc]
-    """The mean logit of a patch as it is, turned by half a turn, and transposed.
+    """The logit of a patch; where that leaves a doubt, the mean over its eight views.
 
-    Weights of the first layer are turned, not the patches: one matrix sees all views.
+    A view is the patch turned by quarters of a turn, or mirrored and turned.
     """
 
     def __init__(self, network: PatchNetwork) -> None:
         super().__init__()
-        self.layers = copy.deepcopy(network.layers)
+        self.layers = network.layers
         place = torch.arange(PATCH_PIXEL**2).reshape(PATCH_PIXEL, PATCH_PIXEL)
-        views = (place, place.flip(0, 1), place.T)
-        first = network.layers[0]
-        weights = [
-            torch.cat([first.weight[:, view.flatten()], first.weight[:, -1:]], 1) for view in views
-        ]
-        self.layers[0] = nn.Linear(first.in_features, VIEWS * first.out_features)
-        self.layers[0].weight.data = torch.cat(weights)
-        self.layers[0].bias.data = first.bias.data.repeat(VIEWS)
-        self.width = first.out_features
+        turned = [torch.rot90(one, turns) for one in (place, place.T) for turns in range(4)]
+        self.register_buffer("views", torch.stack(turned).flatten(1))
 
     def forward(self, patch: torch.Tensor, noise_electron: torch.Tensor) -> torch.Tensor:
-        seen = self.layers[:2](joined(patch, noise_electron)).reshape(-1, self.width)
-        return torch.sigmoid(self.layers[2:](seen).reshape(-1, VIEWS).mean(1))
+        values = joined(patch, noise_electron)
+        logit = self.layers(values)[:, 0]
+        doubtful = torch.nonzero((logit > DOUBT_LOGIT[0]) & (logit < DOUBT_LOGIT[1]))[:, 0]
+        chosen = values[doubtful]
+        turned = torch.cat([torch.cat([chosen[:, view], chosen[:, -1:]], 1) for view in self.views])
+        mean = self.layers(turned).reshape(len(self.views), -1).mean(0)
+        return torch.sigmoid(logit.index_put((doubtful,), mean))

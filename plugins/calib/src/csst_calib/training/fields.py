@@ -48,6 +48,8 @@ class FieldSettings:
     hot_per_pixel: float
     streak: bool
     ghost: bool
+    shift_pixel: tuple[float, float] | None
+    """By which the field was shifted, linearly interpolated; None if it was not resampled."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +92,7 @@ def draw_settings(domain: Domain, rng: np.random.Generator) -> FieldSettings:
         hot_per_pixel=_log_uniform(rng, (1e-5, 1e-3)),
         streak=bool(rng.uniform() < 0.1),
         ghost=bool(rng.uniform() < 0.1),
+        shift_pixel=_draw_shift(rng) if rng.uniform() < domain.resampled_share else None,
     )
 
 
@@ -126,13 +129,17 @@ def make_field(settings: FieldSettings, size: int, rng: np.random.Generator) -> 
     bleed(electron, settings.full_well_electron)
     saturated = electron > SATURATED_SHARE * settings.full_well_electron
     electron += rng.normal(0, settings.read_noise_electron, shape).astype(np.float32)
+    sigma = np.sqrt(expected + settings.read_noise_electron**2).astype(np.float32)
+    if settings.shift_pixel is not None:
+        electron = _shifted(electron, settings.shift_pixel)
+        particles = _shifted(particles, settings.shift_pixel)
+        sigma *= np.float32(np.prod([np.hypot(1 - step, step) for step in settings.shift_pixel]))
     hot = rng.uniform(size=shape) < settings.hot_per_pixel
     electron[hot] += np.exp(rng.uniform(np.log(30), np.log(3e4), int(hot.sum())))
     gain = np.float32(settings.gain_electron_per_adu)
     electron = np.rint(electron / gain) * gain
     if rng.uniform() < 0.5:
         electron[hot] = np.nan
-    sigma = np.sqrt(expected + settings.read_noise_electron**2).astype(np.float32)
     return Field(electron, particles, sigma, hot | saturated, settings.silicon.diffusion_pixel)
 
 
@@ -144,6 +151,17 @@ def _draw_particles(
     places = rng.uniform(-TRACK_MARGIN_PIXEL, span - TRACK_MARGIN_PIXEL, (number, 2))
     hits = [draw_hit(settings.silicon, float(x), float(y), rng) for x, y in places]
     return deposit(hits, shape, settings.silicon)
+
+
+def _draw_shift(rng: np.random.Generator) -> tuple[float, float]:
+    return float(rng.uniform(0, 0.5)), float(rng.uniform(0, 0.5))
+
+
+def _shifted(plane: NDArray[np.float32], shift: tuple[float, float]) -> NDArray[np.float32]:
+    """Shift by fractions of a pixel along rows and columns, round the edges."""
+    for axis, step in enumerate(shift):
+        plane = np.float32(1 - step) * plane + np.float32(step) * np.roll(plane, 1, axis)
+    return plane
 
 
 def _log_uniform(rng: np.random.Generator, limits: Range) -> float:

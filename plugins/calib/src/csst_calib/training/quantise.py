@@ -42,7 +42,8 @@ def quantise(path: Path, samples: Iterable[Inputs]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        matrices = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Gemm"]
+        matrices = [node for node in onnx.load(prepared).graph.node if node.op_type == "Gemm"]
+        last = matrices[-1].input[1]
         quantize_static(
             str(prepared),
             str(path),
@@ -52,7 +53,7 @@ def quantise(path: Path, samples: Iterable[Inputs]) -> None:
             weight_type=QuantType.QInt8,
             per_channel=True,
             reduce_range=True,
-            nodes_to_quantize=matrices[:-1],
+            nodes_to_quantize=[node.name for node in matrices if node.input[1] != last],
         )
 
 

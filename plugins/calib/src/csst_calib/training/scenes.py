@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 MARGIN_PIXEL = 24
 """Sources are also placed this far outside the patch."""
 OVERSAMPLING = 3
+NARROW_PIXEL = 2.8
+"""Stamps of stars of a larger full width at half maximum are larger."""
 FAINTEST_STAR_ELECTRON = 100.0
 BRIGHTEST_STAR_ELECTRON = 2e7
 STAR_COUNT_SLOPE = 0.5
@@ -60,6 +63,7 @@ def draw_stars(
     for x, y in _draw_places(plane.shape, density, rng):
         flux = float(rng.uniform(shares[1], shares[0])) ** (-1 / STAR_COUNT_SLOPE)
         half = 8 if flux < 2e4 else 16 if flux < 1e6 else 40
+        half = ceil(half * max(1.0, psf.fwhm_pixel / NARROW_PIXEL))
         _add(plane, round(x), round(y), flux * psf.stamp(x - round(x), y - round(y), half))
 
 
