@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +90,8 @@ class Site:
 
 def error_mas(truth: fits.FITS_rec, header: fits.Header) -> float:
     """Return the error of a solution at the true stars, per axis."""
+    header = header.copy()
+    del header["NAXIS"]  # no pixels: astropy would warn
     ra, dec = WCS(header).all_pix2world(truth["x"], truth["y"], 1)
     east = (ra - truth["ra"]) * np.cos(np.radians(dec))
     return float(np.sqrt(np.mean([east**2, (dec - truth["dec"]) ** 2]))) * 3.6e6
@@ -158,6 +162,39 @@ def test_sources_have_the_coordinates_of_the_solution(site: Site) -> None:
     assert good.sum() > 40
     assert np.median(np.abs(error)) < 5.0
     assert fits.getheader(catalog)["CTYPE1"] == "RA---TPV"
+
+
+def test_all_else_in_a_catalogue_survives(site: Site) -> None:
+    """What the run says of itself and the coordinates change; photometry and columns do not."""
+    changes = (
+        "DATE|RUNID|PIPELINE|CONTEXT|CHECKSUM|DATASUM|REFINED|C(TYPE|RPIX|RVAL|RDER|D)\\d|PV\\d_"
+    )
+    for detector in DETECTORS:
+        _, path = heads(site, "together", OBS_IDS[0])[detector]
+        refined = Path(str(path).replace("_HEAD", "_CAT"))
+        (alone,) = (site.folder / "catalogues").rglob(refined.name)
+        for unit in (0, 1):
+            before, after = fits.getheader(alone, unit), fits.getheader(refined, unit)
+            kept = [key for key in before if key and not re.match(changes, key)]
+            assert {key: after.get(key) for key in kept} == {key: before[key] for key in kept}
+        assert fits.getheader(refined)["STA_PHOT"] == 0
+        before, after = fits.getdata(alone, 1), fits.getdata(refined, 1)
+        columns = [name for name in before.names if not name.startswith(("RA", "DEC"))]
+        for name in columns:
+            np.testing.assert_array_equal(after[name], before[name])
+
+
+def test_refined_catalogues_lie_beside_those_they_came_from(site: Site) -> None:
+    root = site.folder / "one_root"
+    shutil.copytree(site.folder / "catalogues", root)
+    site.run("mbi.position", root / "products", root.name)
+    names = [path.name for path in root.rglob("*_CAT.fits")]
+    assert len(names) == 2 * len(set(names)) == 2 * len(OBS_IDS) * len(DETECTORS)
+    out = site.run("mbi.position", root / "products", "second")
+    assert len(list(out.rglob("*_CAT.fits"))) == len(OBS_IDS) * len(DETECTORS)
+    for path in out.rglob("*_CAT.fits"):
+        (first,) = root.rglob(f"mbi.position/*/{path.name}")
+        np.testing.assert_array_equal(fits.getdata(path, 1)["RA"], fits.getdata(first, 1)["RA"])
 
 
 def test_a_reference_is_made_and_gives_every_detector_a_place(site: Site) -> None:
