@@ -126,7 +126,7 @@ class _OfViews(nn.Module):  # type: ignore[misc]
         self.layers = network.layers
         place = torch.arange(PATCH_PIXEL**2).reshape(PATCH_PIXEL, PATCH_PIXEL)
         turned = [torch.rot90(one, turns) for one in (place, place.T) for turns in range(4)]
-        self.register_buffer("views", torch.stack(turned).flatten(1))
+        self.views = [view.flatten() for view in turned]
 
     def forward(self, patch: torch.Tensor, noise_electron: torch.Tensor) -> torch.Tensor:
         values = joined(patch, noise_electron)
