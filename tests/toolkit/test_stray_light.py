@@ -25,7 +25,7 @@ from csst_sim.focal_plane import footprint
 from csst_sim.gaia import observe_stars
 from csst_sim.plan import Effects, Plan, parse_plan
 from csst_sim.sky import draw_stars
-from csstcore.api import Image, NotApplicable, Table, replace
+from csstcore.api import Image, NotApplicable, Table, Wcs, replace
 from csstcore.notes import collecting
 
 OBS_ID = "10100000001"
@@ -76,10 +76,23 @@ def light(frame: Simulation, kind: str) -> NDArray[np.float32]:
 
 def level_1(frame: Simulation) -> Image:
     shape = frame.shot.readout.rows, frame.shot.readout.columns
-    wcs = frame.shot.placement.nominal
     variance = np.full(shape, NOISE**2, np.float32)
     data = np.zeros(shape, np.float32)
-    return Image(data, u.electron / u.s, variance, wcs=wcs, meta=frame.shot.meta)
+    return Image(data, u.electron / u.s, variance, meta=frame.shot.meta)
+
+
+def wcs(frame: Simulation) -> Wcs:
+    return Wcs(frame.shot.placement.nominal)
+
+
+def near_stars(frame: Simulation, radius: float) -> NDArray[np.bool_]:
+    """Where stars themselves are, not their haloes."""
+    row, column = np.mgrid[: frame.shot.readout.rows, : frame.shot.readout.columns]
+    near = np.zeros(row.shape, np.bool_)
+    assert frame.stray_light is not None
+    for star in frame.stray_light.table[frame.stray_light.table["kind"] == "halo"]:
+        near |= np.hypot(column + 1 - star["x"].value, row + 1 - star["y"].value) < radius
+    return near
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +108,17 @@ def test_ghosts_and_haloes_above_the_noise_are_flagged_and_little_else(model: St
         image = level_1(frame)
         with collecting() as notes:
             flagged, filled = flag_bright_stars(
-                image, image, reference_stars(frame, seed), model, limit_sigma=0.5
+                image, image, wcs(frame), reference_stars(frame, seed), model, limit_sigma=0.5
             )
         assert filled.flags is flagged.flags
         assert image.flags is None
         for kind, flag in (("ghost", "ghost"), ("halo", "scattered_light")):
             truth, found = light(frame, kind), flagged.flagged(flag)
             assert notes.metrics[f"{flag}_pixels"] == np.count_nonzero(found)
-            hit[kind] += list(found[truth > NOISE])
+            seen = truth > NOISE
+            if kind == "halo":
+                seen &= ~near_stars(frame, model.halo.inner_pixel + 1.0)
+            hit[kind] += list(found[seen])
             right[kind] += list(truth[found] > 0.1 * NOISE)
     for kind in ("ghost", "halo"):
         recall, precision = np.mean(hit[kind]), np.mean(right[kind])
@@ -116,8 +132,29 @@ def test_faint_stars_flag_nothing_and_unknown_filters_are_skipped(model: StrayLi
     frame = simulate(plan(1), OBS_ID, 8)
     image, stars = level_1(frame), reference_stars(frame, 1)
     stars.table["g_mag"] += 10.0 * u.mag
-    flagged, _ = flag_bright_stars(image, image, stars, model)
+    flagged, _ = flag_bright_stars(image, image, wcs(frame), stars, model)
     assert not flagged.flagged().any()
     other = replace(image, meta=replace(image.meta, filter="H-alpha"))
     with pytest.raises(NotApplicable, match="not for filter H-alpha"):
-        flag_bright_stars(other, other, stars, model)
+        flag_bright_stars(other, other, wcs(frame), stars, model)
+    stars.table["g_mag"] = np.nan * u.mag
+    with pytest.raises(NotApplicable, match=r"none of the .* reference stars has a magnitude"):
+        flag_bright_stars(image, image, wcs(frame), stars, model)
+
+
+def test_a_star_itself_is_never_flagged_for_its_halo(model: StrayLight) -> None:
+    frame = simulate(plan(1), OBS_ID, 8)
+    image, stars = level_1(frame), reference_stars(frame, 1)
+    middle = frame.shot.placement.nominal.wcs_pix2world([[400.5, 300.5]], 1)[0]
+    one = Table(stars.table[:1])
+    one.table["ra"], one.table["dec"] = [middle[0]] * u.deg, [middle[1]] * u.deg
+    one.table["pmra"] = one.table["pmdec"] = [0.0] * u.mas / u.yr
+    flagged = []
+    for magnitude in (18.0, 16.0, 8.0):
+        one.table["g_mag"] = [magnitude] * u.mag
+        image_found, _ = flag_bright_stars(image, image, wcs(frame), one, model)
+        found = image_found.flagged("scattered_light")
+        assert not found[290:310, 390:410].any()
+        flagged.append(int(found.sum()))
+    assert flagged[0] == 0
+    assert flagged[2] > 5000

@@ -80,7 +80,7 @@ def examples():
     rate = replace(image, unit=u.electron / u.s, meta=replace(image.meta, filter="g"))
     stray_light = StrayLight(
         (Ghost(1e-3, 20.0, 0.3, (5.0, 3.0), 0.01, 3.0),),
-        Halo(0.01, 5.0, 3.0),
+        Halo(0.01, 5.0, 3.0, 6.0),
         {"g": StarColour(26.0, 0.0, 0.0)},
     )
     return {
@@ -98,7 +98,10 @@ def examples():
         "solve_focal_plane": (([listed], Table(stars)), small),
         "refine_position": ((listed, solve_focal_plane([listed], Table(stars), **small)), {}),
         "measure_distortion": (([listed], [Table(stars)]), small),
-        "flag_bright_stars": ((rate, rate, Table(stars), stray_light), {"limit_sigma": 1e-3}),
+        "flag_bright_stars": (
+            (rate, rate, Wcs(wcs), Table(stars), stray_light),
+            {"limit_sigma": 1e-3},
+        ),
         "measure_photometry": ((image, sources, background, Wcs(wcs)), {}),
         "fit_galaxies": ((image, background, galaxies, psf), {}),
         "calibrate_flux": ((image, catalog, Table(stars), colour_terms, passbands), {}),

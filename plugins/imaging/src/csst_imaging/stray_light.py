@@ -31,6 +31,8 @@ class Halo:
     core_pixel: float
     exponent: float
     """More than 2."""
+    inner_pixel: float
+    """Nearer than this the star's image, not its halo, is what one sees."""
 
 
 @dataclass(frozen=True, slots=True)

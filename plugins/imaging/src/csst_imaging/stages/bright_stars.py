@@ -18,6 +18,7 @@ from csstcore.api import (
     Reference,
     Table,
     UnprocessableData,
+    Wcs,
     metric,
     replace,
 )
@@ -33,6 +34,7 @@ _MARGIN_PIXEL = 1500.0
 def flag_bright_stars(
     image: Image,
     filled: Image,
+    wcs: Wcs,
     stars: Reference[Table],
     stray_light: Reference[StrayLight],
     *,
@@ -42,15 +44,18 @@ def flag_bright_stars(
 
     From the reference stars on and about the detector, with their brightness in the filter:
     discs beside each star and a halo about it. A place is flagged where one of them is
-    brighter than `limit_sigma` times the noise of a pixel of sky.
+    brighter than `limit_sigma` times the noise of a pixel of sky. About a star itself, where
+    its image is brighter than its halo, nothing is flagged.
 
     Parameters
     ----------
     image
-        Calibrated image in electron / s with solved coordinates; its reference pixel is the
-        optical axis.
+        Calibrated image in electron / s.
     filled
         The same with flagged pixels filled.
+    wcs
+        Solved coordinates; as commanded they are off by more than stars are wide. The
+        reference pixel is the optical axis.
     stars
         Reference stars, also those that lie off the detector.
     stray_light
@@ -67,15 +72,15 @@ def flag_bright_stars(
     Raises
     ------
     UnprocessableData
-        Without coordinates, variance or time, in another unit, or with flags of its own in
+        Without variance or time, in another unit, or with flags of its own in
         `filled`.
     NotApplicable
-        If the model has no such filter.
+        If the model has no such filter, or no star has a magnitude.
     """
     if image.unit != u.electron / u.s:
         raise UnprocessableData(f"the image is in {image.unit or 'no unit'}; expected electron / s")
-    if image.wcs is None or image.meta.time is None or image.variance is None:
-        raise UnprocessableData("the image needs world coordinates, variance and time")
+    if image.meta.time is None or image.variance is None:
+        raise UnprocessableData("the image needs variance and time")
     if filled.shape != image.shape:
         raise UnprocessableData(
             f"the filled image has shape {filled.shape}; expected {image.shape} as the image"
@@ -86,12 +91,14 @@ def flag_bright_stars(
             f"stray light is known for {', '.join(stray_light.filters)}, not for "
             f"filter {image.meta.filter}"
         )
-    x, y, rate = _place(image, stars, band)
+    if len(stars) and not np.isfinite(values(stars.table, "g_mag")).any():
+        raise NotApplicable(f"none of the {len(stars)} reference stars has a magnitude")
+    x, y, rate = _place(image, wcs, stars, band)
     sample = image.variance[::_SAMPLE, ::_SAMPLE]
     known = sample[np.isfinite(sample) & (sample > 0)]
     limit = limit_sigma * float(np.sqrt(np.median(known))) if known.size else np.inf
     flags = np.zeros(image.shape, np.uint16) if image.flags is None else image.flags.copy()
-    axis = np.asarray(image.wcs.wcs.crpix, np.float64)
+    axis = np.asarray(wcs.wcs.wcs.crpix, np.float64)
     ghost, scattered = image.bit("ghost"), image.bit("scattered_light")
     for law in stray_light.ghosts:
         inner = law.hole * law.radius_pixel
@@ -102,8 +109,9 @@ def flag_bright_stars(
             outer = law.radius_pixel + law.margin_pixel
             _flag_ring(flags, place, outer, max(inner - law.margin_pixel, 0.0), ghost)
     radius = _halo_radius(rate, stray_light.halo, limit)
-    for number in np.flatnonzero(radius > 0):
-        _flag_ring(flags, (x[number], y[number]), float(radius[number]), 0.0, scattered)
+    inner = stray_light.halo.inner_pixel
+    for number in np.flatnonzero(radius > inner):
+        _flag_ring(flags, (x[number], y[number]), float(radius[number]), inner, scattered)
     counts = np.sum(
         [[np.count_nonzero(row & bit) for bit in (ghost, scattered)] for row in flags], 0
     )
@@ -112,9 +120,10 @@ def flag_bright_stars(
     return replace(image, flags=flags), replace(filled, flags=flags)
 
 
-def _place(image: Image, stars: Table, band: StarColour) -> tuple[_Floats, _Floats, _Floats]:
+def _place(
+    image: Image, wcs: Wcs, stars: Table, band: StarColour
+) -> tuple[_Floats, _Floats, _Floats]:
     """Return positions (1-based pixels) of the stars on and about an image, and their rates."""
-    assert image.wcs is not None  # noqa: S101 - required by the stage
     assert image.meta.time is not None  # noqa: S101 - required by the stage
     found = stars_at(stars.table, image.meta.time)
     colour = np.full(len(found), np.nan)
@@ -124,10 +133,10 @@ def _place(image: Image, stars: Table, band: StarColour) -> tuple[_Floats, _Floa
     mag = found.magnitude + band.constant + band.slope * (colour - _TYPICAL_COLOUR)
     rows, columns = image.shape
     outside = [-_MARGIN_PIXEL, -_MARGIN_PIXEL]
-    corner = image.wcs.wcs_pix2world([[columns / 2, rows / 2], outside], 1)
+    corner = wcs.wcs.wcs_pix2world([[columns / 2, rows / 2], outside], 1)
     away = _cosine(found.ra_deg, found.dec_deg, *corner[0])
     near = np.flatnonzero(away > _cosine(*corner[1], *corner[0]))
-    x, y = image.wcs.wcs_world2pix(found.ra_deg[near], found.dec_deg[near], 1)
+    x, y = wcs.wcs.wcs_world2pix(found.ra_deg[near], found.dec_deg[near], 1)
     return x, y, 10.0 ** (0.4 * (band.zero_point_mag - mag[near]))
 
 
@@ -153,12 +162,14 @@ def _flag_ring(
 ) -> None:
     """Set a bit between two circles about a 1-based place, in place."""
     x, y = place[0] - 1.0, place[1] - 1.0
-    rows = slice(max(0, int(y - outer)), max(0, int(y + outer) + 2))
-    columns = slice(max(0, int(x - outer)), max(0, int(x + outer) + 2))
-    part = flags[rows, columns]
-    if part.size == 0:
-        return
-    dy = np.arange(rows.start, rows.start + part.shape[0]) - y
-    dx = np.arange(columns.start, columns.start + part.shape[1]) - x
-    square = dy[:, None] ** 2 + dx**2
-    part[(square <= outer**2) & (square >= inner**2)] |= bit
+    # row by row: squares of a halo's pixels would be as large as a frame
+    for row in range(max(0, int(np.ceil(y - outer))), min(len(flags), int(y + outer) + 1)):
+        square = (row - y) ** 2
+        half = np.sqrt(max(outer**2 - square, 0.0))
+        first, last = max(0, int(np.ceil(x - half))), max(0, int(np.floor(x + half)) + 1)
+        if square >= inner**2:
+            flags[row, first:last] |= bit
+            continue
+        hole = np.sqrt(inner**2 - square)
+        flags[row, first : max(0, int(np.floor(x - hole)) + 1)] |= bit
+        flags[row, max(0, int(np.ceil(x + hole))) : last] |= bit
