@@ -32,7 +32,7 @@ from position import write_ldac
 
 from csst_imaging.epoch import stars_at
 from csstcore.definitions.catalog import Definitions
-from csstcore.definitions.read import read_products
+from csstcore.definitions.read import merge_products, read_products
 from csstcore.plugins.discovery import discover
 
 LIMIT_S, LIMIT_BYTES, LIMIT_RATIO = 15.0, 2.5e9, 5.0
@@ -114,7 +114,7 @@ def run_ours(demo: Path, folder: Path) -> Usage:
     """Run mbi.l1 through the command line into ``folder/level1``."""
     shutil.rmtree(folder / "level1", ignore_errors=True)
     words = [sys.executable, "-m", "csstcore.cli.main", "run", "mbi.l1"]
-    words += [demo / "exposure" / "products", "-o", folder / "level1"]
+    words += [demo / "exposure" / "products", "-o", folder / "level1", "--no-figures"]
     return measured("mbi.l1", [*words, "--refs", demo / "references"], folder)
 
 
@@ -122,15 +122,16 @@ def write_frame(demo: Path, folder: Path) -> None:
     """Write what the peers get: the calibrated frame in electrons, its bad pixels, the stars."""
     definitions = Definitions(discover())
     (path,) = (folder / "level1" / "products").rglob("*_IMG.fits")
-    image = read_products(definitions.get("msc.l1_image"), path).products[0]
+    files = [read_products(definitions.get("msc.l1_image"), path)]
     (path,) = (folder / "level1" / "products").rglob("*_FLG.fits")
-    flags = read_products(definitions.get("msc.l1_flags"), path).products[0]
+    files.append(read_products(definitions.get("msc.l1_flags"), path))
+    (image,) = merge_products(files)
     (path,) = (demo / "exposure" / "products").rglob("*_L0_*.fits")
     raw = read_products(definitions.get("msc.l0"), path).products[0]
     seconds = image.meta.exposure_time.to_value("s")
     header = _header(raw.wcs, seconds)
     fits.writeto(folder / "frame.fits", image.data * np.float32(seconds), header)
-    bad = flags.flagged("bad", "hot", "saturated")
+    bad = image.flagged("bad", "hot", "saturated")
     fits.writeto(folder / "bad.fits", bad.astype(np.uint8))
     stars = [*(demo / "references" / "files").rglob("*reference_stars*.fits")]
     _write_stars(folder / "stars.ldac", stars, image.meta.time)
