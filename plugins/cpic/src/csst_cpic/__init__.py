@@ -1,1 +1,0 @@
-"""Coronagraph frames, calibration and planets of CPIC."""
