@@ -27,17 +27,28 @@ def load_definition(path: Path) -> DefinitionModel:
     Problems
         With one line for each thing that is wrong in it.
     """
-    try:
-        tree = tomllib.loads(path.read_bytes().decode())
-    except OSError as cause:
-        raise ConfigurationError(f"{path}: cannot be read: {cause.strerror}") from cause
-    except (ValueError, RecursionError) as cause:  # of TOML or UTF-8
-        raise ConfigurationError(f"{path}: not a TOML file: {cause}") from cause
+    tree = read_toml(path)
     try:
         model = DefinitionModel.model_validate(tree)
     except ValidationError as cause:
         raise Problems(f"{path}: not a definition", explain(cause, DefinitionModel)) from None
     return model.bound("", path, None)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the contents of a TOML file.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as cause:
+        raise ConfigurationError(f"{path}: cannot be read: {cause.strerror}") from cause
+    except (ValueError, RecursionError) as cause:  # of TOML or UTF-8
+        raise ConfigurationError(f"{path}: not a TOML file: {cause}") from cause
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from csstcore.definitions.load import explain
-from csstcore.errors import ConfigurationError, Problems
+from csstcore.definitions.load import explain, read_toml
+from csstcore.errors import Problems
 
 Length = Annotated[float, Field(gt=0)]
 
@@ -69,12 +68,7 @@ def load_layout(path: Path) -> LayoutModel:
     Problems
         With one line for each thing that is wrong in it.
     """
-    try:
-        tree = tomllib.loads(path.read_bytes().decode())
-    except OSError as cause:
-        raise ConfigurationError(f"{path}: cannot be read: {cause.strerror}") from cause
-    except (ValueError, RecursionError) as cause:  # of TOML or UTF-8
-        raise ConfigurationError(f"{path}: not a TOML file: {cause}") from cause
+    tree = read_toml(path)
     try:
         return LayoutModel.model_validate(tree)
     except ValidationError as cause:
