@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -15,6 +15,8 @@ from pydantic.dataclasses import dataclass
 from csstcore.api import FileError, Meta
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+P = TypeVar("P")
 
 FileType: TypeAlias = Literal["SCIE", "BIAS", "DARK", "FLAT"]
 
@@ -146,18 +148,32 @@ def parse_plan(values: Mapping[str, Any], origin: str) -> Plan:
     FileError
         Naming every wrong entry.
     """
+    plan = validated(_adapter, values, origin)
+    problems = list(_problems(plan))
+    if problems:
+        raise FileError(f"{origin}: " + "; ".join(problems))
+    return plan
+
+
+def toml_values(path: Path) -> dict[str, Any]:
+    """Return the values of a TOML file, or a `FileError`."""
     try:
-        plan = _adapter.validate_python(dict(values))
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except (OSError, ValueError, RecursionError) as error:  # of the file, UTF-8 or TOML
+        raise FileError(f"{path}: not a TOML file: {error}") from None
+
+
+def validated(adapter: TypeAdapter[P], values: Mapping[str, Any], origin: str) -> P:
+    """Return what a plan's values make, or a `FileError` that names every wrong entry."""
+    try:
+        return adapter.validate_python(dict(values))
     except ValidationError as error:
         wrong = (
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
             for item in error.errors()
         )
         raise FileError(f"{origin}: " + "; ".join(wrong)) from None
-    problems = list(_problems(plan))
-    if problems:
-        raise FileError(f"{origin}: " + "; ".join(problems))
-    return plan
 
 
 def _problems(plan: Plan) -> list[str]:
@@ -202,12 +218,7 @@ def read_plan(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, An
     FileError
         If the file is not TOML or not a valid plan.
     """
-    try:
-        with path.open("rb") as stream:
-            values = tomllib.load(stream)
-    except (OSError, ValueError, RecursionError) as error:  # of the file, UTF-8 or TOML
-        raise FileError(f"{path}: not a TOML file: {error}") from None
-    plan = parse_plan(values, str(path))
+    plan = parse_plan(toml_values(path), str(path))
     header = {
         "NAME": plan.name,
         "KIND": plan.kind,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from csst_sim.plan import UtcTime
+from csst_sim.plan import UtcTime, toml_values, validated
 from csstcore.api import FileError, Meta
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -155,14 +154,7 @@ def parse_plan(values: Mapping[str, Any], origin: str) -> HstdmPlan:
     FileError
         Naming every wrong entry.
     """
-    try:
-        plan = _adapter.validate_python(dict(values))
-    except ValidationError as error:
-        wrong = (
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise FileError(f"{origin}: " + "; ".join(wrong)) from None
+    plan = validated(_adapter, values, origin)
     known = [each.obs_id for each in plan.observation]
     problems = [] if known else ["observation: the plan has none"]
     problems += [
@@ -195,12 +187,7 @@ def read_plan(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, An
     FileError
         If the file is not TOML or not a valid plan.
     """
-    try:
-        with path.open("rb") as stream:
-            values = tomllib.load(stream)
-    except (OSError, ValueError, RecursionError) as error:  # of the file, UTF-8 or TOML
-        raise FileError(f"{path}: not a TOML file: {error}") from None
-    plan = parse_plan(values, str(path))
+    plan = parse_plan(toml_values(path), str(path))
     header = {
         "NAME": plan.name,
         "KIND": plan.kind,
