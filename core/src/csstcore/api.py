@@ -18,6 +18,7 @@ from csstcore.products import (
     TimeTable,
     Wcs,
 )
+from csstcore.threads import allowed_threads, each, pieces
 
 __all__ = [
     "DEFAULT_FLAG_BITS",
@@ -36,7 +37,10 @@ __all__ = [
     "TimeTable",
     "UnprocessableData",
     "Wcs",
+    "allowed_threads",
     "caveat",
+    "each",
     "metric",
+    "pieces",
     "replace",
 ]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
+
+from csstcore.threads import allowed_threads, each
 
 TILE_BYTES: Final = 1 << 20
 """Read and converted at a time: it stays in the cache of the processor."""
@@ -73,8 +74,7 @@ def native_pixels(image: fits.ImageHDU) -> NDArray[Any]:
         for start in starts:
             bring(start)
     else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(bring, starts))
+        each(bring, starts)
     return values
 
 
@@ -86,8 +86,7 @@ def _reader(file: Any, first: int) -> tuple[Callable[[int, int], bytes], int]:
     stream = getattr(file, "_file", None)
     if isinstance(stream, io.BufferedReader):
         descriptor = stream.fileno()
-        threads = int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))
-        return lambda place, size: os.pread(descriptor, size, place), max(threads, 1)
+        return lambda place, size: os.pread(descriptor, size, place), allowed_threads()
     file.seek(first)
     return lambda _, size: file.read(size), 1
 

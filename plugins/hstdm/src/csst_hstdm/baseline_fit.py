@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.stats import gamma
 
-from csst_hstdm.parallel import each
+from csstcore.api import each
 
 Polynomial = Literal["legendre", "chebyshev"]
 

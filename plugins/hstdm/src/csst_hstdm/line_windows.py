@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csst_hstdm.compiled import compiled
-from csst_hstdm.parallel import each, pieces
+from csstcore.api import each, pieces
 
 WIDEST = 0.4
 """Lines of the average that take more of the band than this are not those of every dump."""

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from csst_hstdm.common_axis import dump_weights, variances
 from csst_hstdm.compiled import compiled
-from csst_hstdm.parallel import each
-from csstcore.api import Spectra
+from csstcore.api import Spectra, each
 
 BLOCK_CHANNELS = 256
 """Channels that a thread sums at a time: its sums of a map of 64 x 64 take 12 MB."""

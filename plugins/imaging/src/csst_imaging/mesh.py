@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from csst_imaging.compiled import compiled
-from csst_imaging.parallel import each, pieces
+from csstcore.api import each, pieces
 
 BLOCK_PIXEL = 4
 """Sources are looked for on means of 4 x 4 pixels: fainter outskirts are seen, at less cost."""

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from csst_calib.cosmic_rays.candidates import REACH_PIXEL, find_candidates, gather
 from csst_calib.cosmic_rays.normalise import measure_background, scale
 from csst_calib.cosmic_rays.windows import ALIGNMENT_PIXEL, Part, Unjudged, Window, windows
-from csst_calib.threads import allowed_threads
-from csstcore.api import Onnx, UnprocessableData
+from csstcore.api import Onnx, UnprocessableData, allowed_threads
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

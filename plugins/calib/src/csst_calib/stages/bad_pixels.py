@@ -15,9 +15,8 @@ from csst_calib.agreement import (
 )
 from csst_calib.readout import Channel, Readout
 from csst_calib.stages.dark import RATE_UNIT
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, InPlace, Reference, metric, replace
+from csstcore.api import Image, InPlace, Reference, each, metric, replace
 
 SAMPLE_STEP = 7
 """Every seventh pixel in both directions gives a detector's median to better than 1e-4."""
@@ -65,7 +64,7 @@ def flag_bad_pixels(
         flags[rows][~good] |= image.bit("bad")
         return int(good.size - good.sum())
 
-    metric("bad_pixels", sum(in_threads(flag, row_tiles(image.shape[0]))))
+    metric("bad_pixels", sum(each(flag, row_tiles(image.shape[0]))))
     return replace(image, flags=flags)
 
 
@@ -108,7 +107,7 @@ def flag_hot_pixels(
         ]
         return sum(hot for hot, _ in counts), sum(warm for _, warm in counts)
 
-    counts = in_threads(flag, zip(readout, noise, strict=True))
+    counts = each(flag, zip(readout, noise, strict=True))
     metric("hot_pixels", sum(hot for hot, _ in counts))
     metric("warm_pixels", sum(warm for _, warm in counts))
     return replace(image, flags=flags)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from csst_calib.agreement import require_shape, require_unit
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, InPlace, Reference, replace
+from csstcore.api import Image, InPlace, Reference, each, replace
 
 
 def subtract_bias(image: InPlace[Image], bias: Reference[Image], *, scale: float = 1.0) -> Image:
@@ -42,5 +41,5 @@ def subtract_bias(image: InPlace[Image], bias: Reference[Image], *, scale: float
         if variance is not None and bias.variance is not None:
             variance[rows] += bias.variance[rows] * factor**2
 
-    in_threads(subtract, row_tiles(image.shape[0]))
+    each(subtract, row_tiles(image.shape[0]))
     return replace(image, variance=variance)

@@ -12,11 +12,10 @@ from pydantic import Field
 
 from csst_calib.agreement import require_readout, require_unit
 from csst_calib.readout import Channel, Readout
-from csst_calib.threads import allowed_threads
 from csst_calib.tiles import row_tiles
 from csst_calib.trails import remove_trails
 from csst_calib.traps import TrapModel, Traps
-from csstcore.api import Image, InPlace, NotApplicable, Reference, Table
+from csstcore.api import Image, InPlace, NotApplicable, Reference, Table, allowed_threads
 
 TILE_LINES = 128
 """Lines corrected together: the traps of a tile stay in the fastest cache."""

@@ -6,9 +6,8 @@ import astropy.units as u
 import numpy as np
 
 from csst_calib.agreement import exposure_time_second, require_shape, require_unit
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, InPlace, Reference, replace
+from csstcore.api import Image, InPlace, Reference, each, replace
 
 RATE_UNIT = u.electron / u.s
 
@@ -61,7 +60,7 @@ def subtract_dark(
         # Only a dark whose variance does not hold that of the bias can make it negative.
         np.maximum(variance[rows], 0, out=variance[rows])
 
-    in_threads(subtract, row_tiles(image.shape[0]))
+    each(subtract, row_tiles(image.shape[0]))
     return replace(image, variance=variance)
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_calib.fill_kernel import fill
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles, spread_rows
-from csstcore.api import Image, UnprocessableData, metric, replace
+from csstcore.api import Image, UnprocessableData, each, metric, replace
 
 FILLED = ("bad", "hot", "cosmic_ray", "trail")
 
@@ -86,7 +85,7 @@ def _copy(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     def copy(rows: slice) -> None:
         copied[rows] = plane[rows]
 
-    in_threads(copy, row_tiles(len(plane)))
+    each(copy, row_tiles(len(plane)))
     return copied
 
 

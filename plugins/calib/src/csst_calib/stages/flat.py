@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from csst_calib.agreement import require_shape
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, InPlace, Reference, replace
+from csstcore.api import Image, InPlace, Reference, each, replace
 
 
 def divide_flat(image: InPlace[Image], flat: Reference[Image]) -> Image:
@@ -43,5 +42,5 @@ def divide_flat(image: InPlace[Image], flat: Reference[Image]) -> Image:
                 image.variance[rows] += image.data[rows] ** 2 * flat.variance[rows]
             image.variance[rows] /= np.square(divisor, out=divisor)
 
-    in_threads(divide, row_tiles(image.shape[0]))
+    each(divide, row_tiles(image.shape[0]))
     return replace(image, flags=flags)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from csst_calib.agreement import require_readout, require_unit
 from csst_calib.compiled import compiled
 from csst_calib.readout import Channel, Readout
-from csst_calib.threads import in_threads
-from csstcore.api import Image, InPlace, NotApplicable, Reference, Table, UnprocessableData
+from csstcore.api import Image, InPlace, NotApplicable, Reference, Table, UnprocessableData, each
 
 
 def correct_nonlinearity(
@@ -58,7 +57,7 @@ def correct_nonlinearity(
         channel, row = part
         _correct(image.data[channel.active], variance[channel.active], row)
 
-    in_threads(correct, zip(readout, coefficients, strict=True))
+    each(correct, zip(readout, coefficients, strict=True))
     return image
 
 

@@ -11,9 +11,8 @@ from pydantic import Field
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from csst_calib.readout import Channel, Readout
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, Reference, UnprocessableData, metric, replace
+from csstcore.api import Image, Reference, UnprocessableData, each, metric, replace
 
 CLIP_SIGMA = 5.0
 
@@ -75,7 +74,7 @@ def subtract_overscan(
             flag[rows][raw[rows] >= readout.saturation_adu] = saturated
         return float(np.median(level)), noise
 
-    levels = in_threads(assemble, readout)
+    levels = each(assemble, readout)
     metric("overscan_level", float(np.median([level for level, _ in levels])))
     metric("overscan_noise", float(np.median([noise for _, noise in levels])))
     return replace(image, data=data, unit=u.adu, variance=None, flags=flags)

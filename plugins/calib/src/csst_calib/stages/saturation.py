@@ -11,9 +11,8 @@ from pydantic import Field
 
 from csst_calib.agreement import require_unit
 from csst_calib.compiled import compiled
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, InPlace, metric, replace
+from csstcore.api import Image, InPlace, each, metric, replace
 
 
 def flag_saturation(
@@ -48,7 +47,7 @@ def flag_saturation(
         return _flag_full(image.data[rows], flags[rows], np.float32(level), bit, rows.start)
 
     # All are found before any is followed, lest the end of one trail starts another.
-    places = np.concatenate(in_threads(find, row_tiles(image.shape[0])))
+    places = np.concatenate(each(find, row_tiles(image.shape[0])))
     count = _follow_columns(image.data, flags, places, np.float32(bleed_fraction), bit)
     metric("saturated_pixels", int(count))
     return replace(image, flags=flags)

@@ -6,9 +6,8 @@ import astropy.units as u
 import numpy as np
 
 from csst_calib.agreement import exposure_time_second, require_shape, require_unit
-from csst_calib.threads import in_threads
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, InPlace, NotApplicable, Reference, UnprocessableData
+from csstcore.api import Image, InPlace, NotApplicable, Reference, UnprocessableData, each
 
 
 def correct_shutter(image: InPlace[Image], shutter: Reference[Image] | None = None) -> Image:
@@ -45,5 +44,5 @@ def correct_shutter(image: InPlace[Image], shutter: Reference[Image] | None = No
         if image.variance is not None:
             image.variance[rows] *= np.square(factor, out=factor)
 
-    in_threads(scale, row_tiles(image.shape[0]))
+    each(scale, row_tiles(image.shape[0]))
     return image

@@ -13,8 +13,7 @@ from scipy.ndimage import median_filter
 from csst_calib.agreement import per_channel, require_readout, require_unit
 from csst_calib.compiled import compiled
 from csst_calib.readout import Channel, Readout
-from csst_calib.threads import in_threads
-from csstcore.api import Image, InPlace, Reference, replace
+from csstcore.api import Image, InPlace, Reference, each, replace
 
 
 def estimate_variance(
@@ -72,7 +71,7 @@ def estimate_variance(
             limit = np.float32(source_sigma)
             _add_photon_noise(image.data, mesh, region, read_variance, limit, variance)
 
-    in_threads(add, zip(readout, noise, strict=True))
+    each(add, zip(readout, noise, strict=True))
     return replace(image, variance=variance)
 
 
@@ -90,7 +89,7 @@ def cell_medians(data: NDArray[np.float32], cell_pixel: int) -> NDArray[np.float
     y_edges, x_edges = (
         np.linspace(0, size, max(1, size // cell_pixel) + 1).astype(int) for size in data.shape
     )
-    strips = in_threads(
+    strips = each(
         lambda j: _strip_medians(data[y_edges[j] : y_edges[j + 1] : 2], x_edges),
         range(len(y_edges) - 1),
     )

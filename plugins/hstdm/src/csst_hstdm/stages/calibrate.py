@@ -29,11 +29,20 @@ from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.gain_curve import GainCurve, bracket, gain_curve
 from csst_hstdm.medians import finite_median
 from csst_hstdm.off_lines import lines_of_offs
-from csst_hstdm.parallel import each, pieces
 from csst_hstdm.radiation import HERTZ_TO_KELVIN
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.sideband import signal_gain
-from csstcore.api import Reference, Spectra, Table, UnprocessableData, caveat, metric, replace
+from csstcore.api import (
+    Reference,
+    Spectra,
+    Table,
+    UnprocessableData,
+    caveat,
+    each,
+    metric,
+    pieces,
+    replace,
+)
 
 Positive = Annotated[float, Field(gt=0)]
 Plane = NDArray[np.float64]

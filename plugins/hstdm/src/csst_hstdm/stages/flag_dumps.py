@@ -24,10 +24,9 @@ from csst_hstdm.dump_rows import (
 )
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.medians import finite_median
-from csst_hstdm.parallel import each
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.spikes import flag_spikes, reference_spectrum
-from csstcore.api import InPlace, Reference, Spectra, caveat, metric
+from csstcore.api import InPlace, Reference, Spectra, caveat, each, metric
 
 Positive = Annotated[float, Field(gt=0)]
 Bits = NDArray[np.uint16]

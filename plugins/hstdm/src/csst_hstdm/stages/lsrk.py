@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from csst_hstdm.doppler import doppler_factor, velocity_to_source
 from csst_hstdm.dump_rows import VELOCITY, numbers, row_flags, rows_of, seconds, vectors
 from csst_hstdm.flags import FLAG_BITS
-from csst_hstdm.parallel import each, pieces
 from csst_hstdm.pointing_interpolation import unit_vectors
 from csst_hstdm.resample import resample
-from csstcore.api import Spectra, UnprocessableData, caveat, metric, replace
+from csstcore.api import Spectra, UnprocessableData, caveat, each, metric, pieces, replace
 
 FASTEST_KM_S = 100.0
 """No observer in a low orbit is faster against LSRK."""

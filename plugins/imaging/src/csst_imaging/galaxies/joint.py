@@ -12,9 +12,9 @@ from csst_imaging.galaxies.groups import Group
 from csst_imaging.galaxies.model import MOST_PARAMETERS, add_source
 from csst_imaging.galaxies.sersic import sersic_table
 from csst_imaging.galaxies.sources import Sources
-from csst_imaging.parallel import each, pieces
 from csst_imaging.planes import Planes
 from csst_imaging.psf.noise import SkyVariance
+from csstcore.api import each, pieces
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -16,10 +16,9 @@ from csst_imaging.cleaning import wing_detections
 from csst_imaging.filtering import FWHM_OVER_SIGMA, bright_pixels, gaussian_profile
 from csst_imaging.isophotes import COLUMNS, axes, sum_isophotes
 from csst_imaging.mode import half_sample_mode
-from csst_imaging.parallel import each
 from csst_imaging.planes import Planes, planes_of
 from csst_imaging.windows import measure_windows
-from csstcore.api import Image, Table, metric
+from csstcore.api import Image, Table, each, metric
 
 BLENDED, SATURATED, TRUNCATED = 2, 4, 8
 """SExtractor's FLAGS bits for an object that was deblended, is saturated, is cut by an edge."""

@@ -16,11 +16,10 @@ from csst_imaging.columns import values
 from csst_imaging.coordinates import add_coordinates
 from csst_imaging.growth import Growth, isolated, measure_growth
 from csst_imaging.kron import kron_fluxes
-from csst_imaging.parallel import each, pieces
 from csst_imaging.planes import planes_of
 from csst_imaging.stages.detection import point_like
 from csst_imaging.tpv import with_size
-from csstcore.api import Image, Table, UnprocessableData, Wcs, caveat, metric
+from csstcore.api import Image, Table, UnprocessableData, Wcs, caveat, each, metric, pieces
 
 APERTURE_RADII_PIXEL = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 40.0)
 REFERENCE_APERTURE = 2

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field as Limits
 
 from csst_imaging.columns import values
-from csst_imaging.parallel import allowed_threads
 from csst_imaging.planes import Planes, planes_of
 from csst_imaging.psf.build import FEWEST_STARS, Field, Stars, build_psf
 from csst_imaging.psf.candidates import Candidates, choose
@@ -18,7 +17,7 @@ from csst_imaging.psf.noise import photon_variance, sky_variance
 from csst_imaging.psf.render import psf_at
 from csst_imaging.psf.shape import adaptive_moments, half_maximum_width
 from csst_imaging.psf.solve import Grid
-from csstcore.api import Image, Psf, Table, UnprocessableData, metric, replace
+from csstcore.api import Image, Psf, Table, UnprocessableData, allowed_threads, metric, replace
 
 SAMPLES_PER_FWHM = 4.7
 """As PSFEx chooses them: steps of 0.49 pixel for a FWHM of 2.3."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TypeVar
@@ -17,16 +17,18 @@ def allowed_threads() -> int:
     return max(int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0)))), 1)
 
 
-def each(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Return the results of a function that releases the interpreter, item by item in order.
+def each(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Return the results of a function for all items, in their order.
 
     Parameters
     ----------
     function
-        Called once per item, in several threads.
+        Called once per item, in several threads; it changes nothing that belongs to another
+        item. numpy and compiled loops without the interpreter's lock let the others run.
     items
-        Its arguments.
+        Its arguments, such as row tiles.
     """
+    items = list(items)
     with ThreadPoolExecutor(min(allowed_threads(), max(len(items), 1))) as pool:
         return list(pool.map(function, items))
 

@@ -1,0 +1,1 @@
+"""Coronagraph frames, calibration and planets of CPIC."""
