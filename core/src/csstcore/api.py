@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from csstcore.compiled import compiled
 from csstcore.errors import FileError, NotApplicable, UnprocessableData
 from csstcore.markers import InPlace, Reference
 from csstcore.notes import caveat, metric
@@ -39,6 +40,7 @@ __all__ = [
     "Wcs",
     "allowed_threads",
     "caveat",
+    "compiled",
     "each",
     "metric",
     "pieces",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
+from csstcore.api import compiled
 
 CHUNK = 512
 """Pixels sorted at once: with 20 frames 40 kB, so that they stay in the CPU's cache."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
+from csstcore.api import compiled
 
 ROUNDS = 3
 """A cosmic ray that hides behind another is found in the second round."""

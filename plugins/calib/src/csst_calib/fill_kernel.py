@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
+from csstcore.api import compiled
 
 REACH = 3
 """Neighbours within this many pixels are used."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
 from csst_calib.traps import REFERENCE_ELECTRON, Traps
+from csstcore.api import compiled
 
 
 def remove_trails(

@@ -10,7 +10,6 @@ import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_hstdm.compiled import compiled
 from csst_hstdm.dump_rows import (
     Tuning,
     blocks,
@@ -21,7 +20,7 @@ from csst_hstdm.dump_rows import (
     states,
     tuning,
 )
-from csstcore.api import Spectra
+from csstcore.api import Spectra, compiled
 
 
 @dataclass(frozen=True, slots=True, eq=False)

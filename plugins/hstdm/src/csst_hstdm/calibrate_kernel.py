@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from csst_hstdm.compiled import compiled
+from csstcore.api import compiled
 
 
 @compiled

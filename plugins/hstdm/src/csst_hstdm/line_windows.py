@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_hstdm.compiled import compiled
-from csstcore.api import each, pieces
+from csstcore.api import compiled, each, pieces
 
 WIDEST = 0.4
 """Lines of the average that take more of the band than this are not those of every dump."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from csst_hstdm.compiled import compiled
+from csstcore.api import compiled
 
 LEAST_OVERLAP = 1e-6
 """Of a channel; less is rounding."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from csst_hstdm.compiled import compiled
+from csstcore.api import compiled
 
 BOX = 16
 """Half width of the running mean over channels that finds candidates."""

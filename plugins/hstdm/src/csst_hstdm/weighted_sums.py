@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csst_hstdm.common_axis import dump_weights, variances
-from csst_hstdm.compiled import compiled
-from csstcore.api import Spectra, each
+from csstcore.api import Spectra, compiled, each
 
 BLOCK_CHANNELS = 256
 """Channels that a thread sums at a time: its sums of a map of 64 x 64 take 12 MB."""

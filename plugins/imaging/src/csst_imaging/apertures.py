@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 FINE_RADIUS_PIXEL = 12.0
 """Circles up to this radius share their edge pixels out finely: stars are steep there."""

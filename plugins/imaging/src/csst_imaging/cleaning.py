@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 INDEX = 4.0
 """Of the Moffat profile; SExtractor's default, 1, also drops real faint stars near bright ones."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 FIRST_CAPACITY = 1 << 16
 CANDIDATE = np.float32(0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 THIN = 1.0 / 12.0
 """Variance of a pixel's width, added to the moments of sources as thin as a pixel."""

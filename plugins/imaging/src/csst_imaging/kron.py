@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 KRON_REACH = 6.0
 KRON_FACTOR, KRON_MINIMUM, KRON_MAXIMUM = 2.5, 3.5, 30.0

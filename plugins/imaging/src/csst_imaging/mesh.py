@@ -10,8 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from csst_imaging.compiled import compiled
-from csstcore.api import each, pieces
+from csstcore.api import compiled, each, pieces
 
 BLOCK_PIXEL = 4
 """Sources are looked for on means of 4 x 4 pixels: fainter outskirts are seen, at less cost."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 MIN_SIGMA = 0.5
 MAX_SIGMA = 10.0

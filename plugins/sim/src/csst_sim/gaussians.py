@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.compiled import compiled
+from csstcore.api import compiled
 
 LOST_FRACTION = 1e-6
 """Part of an object's flux that each component may leave beyond its edge."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
+from csstcore.api import compiled
 
 SIGNIFICANCE = 3.5
 """How far a pixel stands above the background and above its neighbours, over their noise."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, median_filter, uniform_filter
 
-from csst_calib.compiled import compiled
 from csst_calib.tiles import Region
+from csstcore.api import compiled
 
 MOST_CELLS = 1024
 """Cells along the longer side of a frame."""

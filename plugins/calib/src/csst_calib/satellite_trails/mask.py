@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
 from csst_calib.satellite_trails.trail import Trail
+from csstcore.api import compiled
 
 
 def flag_trail(flags: NDArray[np.uint16], trail: Trail, bit: np.uint16) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
 from csst_calib.satellite_trails.binned import Binned
 from csst_calib.satellite_trails.trail import Path
+from csstcore.api import compiled
 
 Floats = NDArray[np.float64]
 _MEDIAN_NOISE = 1.2533

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_calib.compiled import compiled
+from csstcore.api import compiled
 
 WIDTHS = (1, 2, 4, 8)
 """Numbers of neighbouring parallel lines that are added up, for wide trails."""

@@ -7,9 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csst_calib.agreement import require_readout, require_unit
-from csst_calib.compiled import compiled
 from csst_calib.readout import Channel, Readout
-from csstcore.api import Image, InPlace, NotApplicable, Reference, Table, UnprocessableData, each
+from csstcore.api import (
+    Image,
+    InPlace,
+    NotApplicable,
+    Reference,
+    Table,
+    UnprocessableData,
+    compiled,
+    each,
+)
 
 
 def correct_nonlinearity(

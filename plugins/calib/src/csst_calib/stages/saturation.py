@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_calib.agreement import require_unit
-from csst_calib.compiled import compiled
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, InPlace, each, metric, replace
+from csstcore.api import Image, InPlace, compiled, each, metric, replace
 
 
 def flag_saturation(

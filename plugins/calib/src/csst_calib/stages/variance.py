@@ -11,9 +11,8 @@ from pydantic import Field
 from scipy.ndimage import median_filter
 
 from csst_calib.agreement import per_channel, require_readout, require_unit
-from csst_calib.compiled import compiled
 from csst_calib.readout import Channel, Readout
-from csstcore.api import Image, InPlace, Reference, each, replace
+from csstcore.api import Image, InPlace, Reference, compiled, each, replace
 
 
 def estimate_variance(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 Floats = NDArray[np.float64]
 

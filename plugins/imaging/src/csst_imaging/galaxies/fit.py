@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.galaxies.linear import factorise, invert, solve
 from csst_imaging.galaxies.model import (
     MOST_PARAMETERS,
@@ -16,6 +15,7 @@ from csst_imaging.galaxies.model import (
     parameter_count,
 )
 from csst_imaging.galaxies.priors import add_priors, set_bounds
+from csstcore.api import compiled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -18,8 +18,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.galaxies.draw import FLUX, INDEX, XX, XY, YY, X, Y, add_gaussians
+from csstcore.api import compiled
 
 Floats = NDArray[np.float64]
 

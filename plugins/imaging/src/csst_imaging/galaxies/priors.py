@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.galaxies.model import (
     BULGE,
     BULGE_DISK,
@@ -19,6 +18,7 @@ from csst_imaging.galaxies.model import (
     RADIUS,
     SERSIC,
 )
+from csstcore.api import compiled
 
 Floats = NDArray[np.float64]
 

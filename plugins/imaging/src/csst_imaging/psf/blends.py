@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from csst_imaging.compiled import compiled
 from csst_imaging.psf.point_fit import FLUX, FLUX_ERROR, X_ERROR, Y_ERROR, X, Y, render_with_slopes
 from csst_imaging.psf.render import blend
+from csstcore.api import compiled
 
 Floats = NDArray[np.float64]
 Stamps = NDArray[np.float32]

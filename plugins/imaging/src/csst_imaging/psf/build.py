@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.psf.clean import centroids, normalised, recentred, shrink
 from csst_imaging.psf.degree import choose_degree
 from csst_imaging.psf.point_fit import CHI2, FLUX, FLUX_ERROR, USED, X, Y, fit_point
@@ -16,7 +15,7 @@ from csst_imaging.psf.render import blend, polynomial
 from csst_imaging.psf.shape import FWHM_OVER_SIGMA, offsets
 from csst_imaging.psf.solve import Grid, Sample, place, render_sample, solve
 from csst_imaging.psf.spline import coefficients, node_values
-from csstcore.api import Psf, UnprocessableData
+from csstcore.api import Psf, UnprocessableData, compiled
 
 Floats = NDArray[np.float64]
 Stamps = NDArray[np.float32]

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from csst_imaging.compiled import compiled
 from csst_imaging.planes import Planes
-from csstcore.api import Image
+from csstcore.api import Image, compiled
 
 UNUSABLE = ("bad", "hot", "saturated", "cosmic_ray", "trail")
 """Flags of pixels whose value is not the light of the sky."""

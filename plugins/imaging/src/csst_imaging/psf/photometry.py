@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from csst_imaging.compiled import compiled
 from csst_imaging.planes import Planes
 from csst_imaging.psf.blends import close_neighbours, widen_errors
 from csst_imaging.psf.noise import SkyVariance
 from csst_imaging.psf.point_fit import CHI2, FLUX, LIGHT, USED, X, Y, fit_point, render_light
 from csst_imaging.psf.render import blend
 from csst_imaging.psf.spread import spread_of
-from csstcore.api import each
+from csstcore.api import compiled, each
 
 Floats = NDArray[np.float64]
 Stamps = NDArray[np.float32]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.psf.render import across, place_taps
 from csst_imaging.psf.spline import TAPS
+from csstcore.api import compiled
 
 MAX_STEPS = 12
 CONVERGED_PIXEL, CONVERGED_SIGMA = 2e-4, 0.003

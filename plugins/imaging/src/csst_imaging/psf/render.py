@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.psf.spline import MARGIN, TAPS, coefficients, spline_weights
-from csstcore.api import Psf
+from csstcore.api import Psf, compiled
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 FWHM_OVER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 MAX_STEPS = 100

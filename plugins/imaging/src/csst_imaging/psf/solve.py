@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.psf.point_fit import transposed
 from csst_imaging.psf.render import across, blend, place_taps
 from csst_imaging.psf.spline import MARGIN, NODE_WEIGHTS, TAPS
+from csstcore.api import compiled
 
 SMOOTHNESS = 0.01
 """Damping at half the Nyquist frequency of the samples; it grows with the eighth power."""

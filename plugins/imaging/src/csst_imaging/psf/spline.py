@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_banded
 
-from csst_imaging.compiled import compiled
+from csstcore.api import compiled
 
 TAPS = 6
 """Coefficients that a value depends on."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.compiled import compiled
 from csst_imaging.psf.spline import coefficients
-from csstcore.api import Psf
+from csstcore.api import Psf, compiled
 
 DISK_FWHM = 1.0 / 16.0
 """Scale length of the exponential disk, in FWHM of the PSF."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.compiled import compiled
 from csst_sim.device import Device
 from csst_sim.settings import Readout
+from csstcore.api import compiled
 
 
 @compiled

@@ -19,8 +19,8 @@ from math import erf
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.compiled import compiled
 from csst_sim.device import Device
+from csstcore.api import compiled
 
 STEP_UM = 1.0
 EV_PER_ELECTRON = 3.65

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.compiled import compiled
 from csst_sim.device import Device
 from csst_sim.effects.charge_transfer import channel_slices
 from csst_sim.plan import Effects
 from csst_sim.settings import Readout
+from csstcore.api import compiled
 
 TILE_ROWS = 256
 _DRIFT_LENGTH_ROWS = 64

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.compiled import compiled
+from csstcore.api import compiled
 
 _STEP = 0.05
 """Pixels between the points of a tabulated profile."""

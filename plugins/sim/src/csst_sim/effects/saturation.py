@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.compiled import compiled
+from csstcore.api import compiled
 
 
 @compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.compiled import compiled
+from csstcore.api import compiled
 
 FAINTEST_ELECTRON_PER_S = 2e-4
 """Surface brightness that still is drawn."""
