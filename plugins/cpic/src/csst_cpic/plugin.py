@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from csstcore.plugin import Stage, hookimpl
+from csstcore.plugin import ReferenceRules, ReferenceType, Stage, hookimpl
 
 
 @hookimpl
 def csst_stages() -> list[Stage]:
     """Return the stages of this plugin."""
     return []
+
+
+@hookimpl
+def csst_references() -> list[ReferenceType | ReferenceRules]:
+    """Return the reference types of this plugin's stages, and the references it ships."""
+    return [
+        ReferenceType(
+            "detector",
+            "toml",
+            "Geometry and numbers of the camera",
+            product="csst_cpic.detector:Detector",
+        ),
+        ReferenceRules("cpic.detector", "references/detector.toml", "the visible camera"),
+    ]
