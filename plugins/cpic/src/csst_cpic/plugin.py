@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from csstcore.plugin import ReferenceRules, ReferenceType, Stage, hookimpl
+from csstcore.plugin import Definition, ReferenceRules, ReferenceType, Stage, hookimpl
 
 
 @hookimpl
 def csst_stages() -> list[Stage]:
     """Return the stages of this plugin."""
     return []
+
+
+@hookimpl
+def csst_definitions() -> list[Definition]:
+    """Return the data definitions."""
+    return [
+        Definition("l0", "definitions/l0.toml", "Series of raw EMCCD frames of the coronagraph"),
+    ]
 
 
 @hookimpl
