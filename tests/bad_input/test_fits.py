@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from csstcore.errors import EXIT_ALL_FAILED, EXIT_USAGE
-from csstcore.run.executor import Outcome, Task
-from csstcore.run.worker import execute
+from csstcore.testing.in_process import InProcess
 
 from .fits_cases import NAME, Case, cases, good_frame
 from .harness import Refusal, call, judge, left_behind
@@ -67,20 +66,6 @@ def test_a_damaged_frame_is_refused(case: Case, good: bytes, tmp_path: Path) -> 
     path = damaged(case, good, tmp_path)
     refusal = call("validate", path, "--definition", "msc.l0")
     judge(refusal, [EXIT_ALL_FAILED], [f"{path}: bad", *case.causes])
-
-
-class InProcess:
-    """Executes jobs in this process."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def run(self, setup: str, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        for task in tasks:
-            yield Outcome(task.name, execute(setup, task.payload))
-
-    def kill(self) -> None:
-        pass
 
 
 @pytest.fixture

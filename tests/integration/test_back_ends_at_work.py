@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +13,9 @@ from astropy.io import fits
 from csstcore.plugin import Definition, Stage
 from csstcore.plugins.registry import Registry
 from csstcore.run import runner
-from csstcore.run.executor import Outcome, Task
 from csstcore.run.record import JobRecord, load_record
-from csstcore.run.request import JobSummary, Request
-from csstcore.run.worker import execute
+from csstcore.run.request import Request
+from csstcore.testing.in_process import InProcess, Silent
 from csstcore.testing.registries import IsolatedRegistry, plugin_module
 
 from . import working_sketches
@@ -107,26 +105,6 @@ use = "sketch.extract_joint"
 [outputs]
 joint = "sketch.out"
 """
-
-
-class InProcess:
-    def run(self, setup: str, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        for task in tasks:
-            yield Outcome(task.name, execute(setup, task.payload))
-
-    def kill(self) -> None:
-        pass
-
-
-class Silent:
-    def start(self, total: int, kept: int) -> None:
-        pass
-
-    def ended(self, job: JobSummary) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
 
 
 @dataclass

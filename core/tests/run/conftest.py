@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +19,11 @@ from astropy.io import fits
 import csstcore
 from csstcore.plugins.registry import Registry
 from csstcore.run import runner
-from csstcore.run.executor import Outcome, Task
 from csstcore.run.record import JobRecord, load_record
-from csstcore.run.request import JobSummary, Request, Summary
+from csstcore.run.request import Request, Summary
 from csstcore.run.runner import run
-from csstcore.run.worker import execute
 from csstcore.testing.distributions import FakeDistributions
+from csstcore.testing.in_process import InProcess, Silent
 from csstcore.testing.registries import IsolatedRegistry
 
 LAB = Path(__file__).parent / "lab"
@@ -59,28 +58,6 @@ def lab(
 ) -> Registry:
     monkeypatch.syspath_prepend(str(lab_folder))
     return isolated_registry(lab=import_module("csst_lab.plugin"))
-
-
-class InProcess:
-    """Executes jobs in this process."""
-
-    def run(self, setup: str, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        for task in tasks:
-            yield Outcome(task.name, execute(setup, task.payload))
-
-    def kill(self) -> None:
-        pass
-
-
-class Silent:
-    def start(self, total: int, kept: int) -> None:
-        pass
-
-    def ended(self, job: JobSummary) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
 
 
 def write_raw(folder: Path, obs_id: int, detector: int, value: float = 10.0, **more: Any) -> Path:

@@ -19,8 +19,9 @@ from csstcore.run.progress import TerminalProgress, duration
 from csstcore.run.request import JobSummary
 from csstcore.run.runner import run
 from csstcore.run.status import Status
+from csstcore.testing.in_process import Silent
 
-from .conftest import ONE, Bench, Silent, write_raw
+from .conftest import ONE, Bench, write_raw
 
 DIE = ONE + '[[stage]]\nuse = "lab.die"\n[outputs]\ncatalog = "lab.catalog"\n'
 WAIT = ONE + (
