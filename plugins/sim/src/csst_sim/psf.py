@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from csst_sim.settings import Optics
 
 _STREAM = 0x95F
-_FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 @dataclass(frozen=True)

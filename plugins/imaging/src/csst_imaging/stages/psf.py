@@ -24,7 +24,9 @@ SAMPLES_PER_FWHM = 4.7
 
 STEP_LIMITS_PIXEL = (0.2, 0.75)
 BRIGHT_STARS = 200
+"""So many stars measure the fit; more would not change the mean."""
 CORE_PIXEL = 6
+"""Half-width of the part of a stamp in which they do."""
 MASK_AREAS, MASK_EXTRA_PIXEL = 1.5, 1.0
 """A neighbour's pixels: so many radii of its isophote, and so much more."""
 

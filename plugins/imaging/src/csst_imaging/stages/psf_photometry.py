@@ -19,13 +19,12 @@ from csst_imaging.psf.point_fit import CHI2, FLUX, FLUX_ERROR, X_ERROR, Y_ERROR,
 from csst_imaging.psf.render import field_terms, psf_at, spline_planes
 from csst_imaging.psf.shape import half_maximum_width, offsets
 from csst_imaging.psf.spread import extended_planes
+from csst_imaging.stages.psf import BRIGHT_STARS, CORE_PIXEL
 from csstcore.api import Image, Psf, Table, UnprocessableData, metric, replace
 
 FIT_FWHM = 2.25
 SUBTRACTED_FWHM = (2.75, 4.5)
 NEGLIGIBLE_SIGMA = 0.1
-BRIGHT_STARS = 200
-CORE_PIXEL = 6
 
 
 def measure_psf_photometry(
