@@ -13,7 +13,7 @@ from csst_calib.stages.measure_cti import measure_cti
 from csst_calib.trail_fit import trail_of
 from csst_calib.trails import remove_trails
 from csst_calib.traps import DIRECTIONS, REFERENCE_ELECTRON, Traps
-from csstcore.api import Image, Meta, NotApplicable, Table, UnprocessableData
+from csstcore.api import Image, Meta, NotApplicable, Table, UnprocessableData, replace
 
 READOUT = Readout(
     160, 200, 2, 2, prescan_columns=12, overscan_columns=16, overscan_rows=16,
@@ -92,6 +92,14 @@ def test_trails_of_every_channel_are_put_back(make_image, rng, readout) -> None:
         assert trail[channel.active].max() > 5.0
     result = correct_cti(make_image(seen), readout, reference(readout))
     assert np.abs(result.data - true).sum() < 1e-3 * trail.sum()
+    assert np.abs(result.data - true).max() < 0.05
+
+
+def test_rows_and_columns_before_the_active_ones_count_as_transfers(rng) -> None:
+    readout = Readout(40, 60, 1, 1, prescan_columns=30, prescan_rows=25)
+    true = scene(rng, readout)
+    seen = Image(read_out(true, readout).astype(np.float32), u.electron)
+    result = correct_cti(seen, readout, reference(readout))
     assert np.abs(result.data - true).max() < 0.05
 
 
@@ -295,6 +303,13 @@ def test_frames_without_light_or_without_a_trail_are_refused(frames, rng) -> Non
     flats = [raw_frame(rng, level, 1.0, (none, none)) for level in (1e3, 4e3)]
     with pytest.raises(UnprocessableData, match="parallel trails: no trail is seen"):
         measure_cti(flats, biases, READOUT)
+
+
+def test_frames_with_an_electron_multiplying_gain_are_refused(frames) -> None:
+    flats, biases = frames
+    multiplied = replace(flats[0], meta=replace(flats[0].meta, em_gain=50.0 * u.one))
+    with pytest.raises(UnprocessableData, match="a flat frame has the EM gain 50; expected 1"):
+        measure_cti([multiplied, *flats[1:]], biases, READOUT)
 
 
 def test_geometry_without_overscan_is_refused(frames) -> None:

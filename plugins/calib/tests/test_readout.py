@@ -37,13 +37,16 @@ def test_without_corners_every_channel_is_read_to_the_nearest_corner_of_the_fram
 
 @given(
     sizes=st.tuples(*[st.integers(1, 5)] * 4),
-    extra=st.tuples(*[st.integers(0, 4)] * 3),
+    extra=st.tuples(*[st.integers(0, 4)] * 4),
     data=st.data(),
 )
 def test_channels_cover_the_active_area_once_and_no_raw_pixel_twice(sizes, extra, data) -> None:
     columns, rows, nx, ny = sizes
     corners = data.draw(st.tuples(*[st.sampled_from(CORNERS)] * (nx * ny)))
-    readout = Readout(columns, rows, nx, ny, *extra, corners=corners)
+    prescan, overscan, overscan_rows, prescan_rows = extra
+    readout = Readout(
+        columns, rows, nx, ny, prescan, overscan, overscan_rows, prescan_rows, corners=corners
+    )
     raw = np.zeros(readout.raw_shape, int)
     active = np.zeros(readout.shape, int)
     for channel in readout:
@@ -53,7 +56,10 @@ def test_channels_cover_the_active_area_once_and_no_raw_pixel_twice(sizes, extra
         active[channel.active] += 1
     assert np.all(active == 1)
     assert raw.max() == 1
-    assert raw.sum() == nx * ny * (rows * columns + rows * extra[1] + columns * extra[2])
+    assert raw.sum() == nx * ny * (rows * columns + rows * overscan + columns * overscan_rows)
+    for channel in readout:
+        block = raw[channel.block][channel.read_order]
+        assert not block[:prescan_rows].any() and not block[:, :prescan].any()
 
 
 @pytest.mark.parametrize(

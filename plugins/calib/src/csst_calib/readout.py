@@ -39,8 +39,8 @@ class Readout:
 
     A channel occupies one block of the raw frame, at its place on the sky. In the direction
     of reading, a row of a block is prescan, active, overscan columns, starting at the
-    amplifier's side; the block's parallel overscan rows lie on the side away from the
-    amplifier. Blocks are as on the sky: no channel is mirrored in the raw frame.
+    amplifier's side; the block's prescan rows lie on that side too, its parallel overscan rows
+    on the side away from the amplifier. Blocks are as on the sky: no channel is mirrored in the raw frame.
     """
 
     channel_columns: int
@@ -55,6 +55,8 @@ class Readout:
     """Columns read after the last active one."""
     overscan_rows: int = 0
     """Rows read after the last active one."""
+    prescan_rows: int = 0
+    """Rows read before the first active one, such as dark reference rows."""
     corners: tuple[Corner, ...] = ()
     """Amplifier's corner of each channel, row by row from the lower left. Default: the one
     towards the nearest corner of the frame (lower left if it lies in the middle)."""
@@ -65,7 +67,7 @@ class Readout:
         for name in ("channel_columns", "channel_rows", "channels_x", "channels_y"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
-        for name in ("prescan_columns", "overscan_columns", "overscan_rows"):
+        for name in ("prescan_columns", "overscan_columns", "overscan_rows", "prescan_rows"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
         if self.corners and len(self.corners) != self.channels:
@@ -81,14 +83,20 @@ class Readout:
     @property
     def raw_shape(self) -> tuple[int, int]:
         """Shape (rows, columns) of the raw frame."""
-        columns = self.prescan_columns + self.channel_columns + self.overscan_columns
-        rows = self.channel_rows + self.overscan_rows
+        rows, columns = self._block_shape
         return rows * self.channels_y, columns * self.channels_x
 
     @property
     def shape(self) -> tuple[int, int]:
         """Shape (rows, columns) of the assembled active image."""
         return self.channel_rows * self.channels_y, self.channel_columns * self.channels_x
+
+    @property
+    def _block_shape(self) -> tuple[int, int]:
+        return (
+            self.prescan_rows + self.channel_rows + self.overscan_rows,
+            self.prescan_columns + self.channel_columns + self.overscan_columns,
+        )
 
     def corner(self, index: int) -> Corner:
         """Return the amplifier's corner of channel `index`."""
@@ -106,8 +114,7 @@ class Readout:
     def _channel(self, index: int) -> Channel:
         row, column = divmod(index, self.channels_x)
         corner = self.corner(index)
-        block_columns = self.prescan_columns + self.channel_columns + self.overscan_columns
-        block_rows = self.channel_rows + self.overscan_rows
+        block_rows, block_columns = self._block_shape
         x, y = column * block_columns, row * block_rows
         if corner.endswith("left"):
             x_active = x + self.prescan_columns
@@ -116,7 +123,8 @@ class Readout:
             x_overscan = x
             x_active = x + self.overscan_columns
         if corner.startswith("lower"):
-            y_active, y_overscan = y, y + self.channel_rows
+            y_active = y + self.prescan_rows
+            y_overscan = y_active + self.channel_rows
         else:
             y_active, y_overscan = y + self.overscan_rows, y
         rows = slice(y_active, y_active + self.channel_rows)

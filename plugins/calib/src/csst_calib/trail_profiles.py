@@ -48,12 +48,12 @@ class EdgeRegions:
 def edge_regions(raw: NDArray[np.generic], channel: Channel, readout: Readout) -> EdgeRegions:
     """Return the edge regions of a channel in adu, float64 copies."""
     block = raw[channel.block][channel.read_order]
-    rows = readout.channel_rows
+    rows = slice(readout.prescan_rows, readout.prescan_rows + readout.channel_rows)
     columns = readout.prescan_columns + readout.channel_columns
     return EdgeRegions(
-        last_rows=np.asarray(block[max(rows - LEVEL_ROWS, 0) :], np.float64),
-        prescan=np.asarray(block[:rows, : readout.prescan_columns], np.float64),
-        last_columns=np.asarray(block[:rows, columns - EDGE_PIXELS :], np.float64),
+        last_rows=np.asarray(block[max(rows.stop - LEVEL_ROWS, 0) :], np.float64),
+        prescan=np.asarray(block[rows, : readout.prescan_columns], np.float64),
+        last_columns=np.asarray(block[rows, columns - EDGE_PIXELS :], np.float64),
     )
 
 

@@ -30,4 +30,7 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             product="csst_cpic.detector:Detector",
         ),
         ReferenceRules("cpic.detector", "references/detector.toml", "the visible camera"),
+        ReferenceRules(
+            "calib.readout", "references/readout.toml", "the visible camera, one channel"
+        ),
     ]

@@ -62,9 +62,9 @@ def correct_cti(
 
     def correct(channel: Channel) -> None:
         data = image.data[channel.active][channel.read_order]
-        skipped = readout.prescan_columns
-        _correct(data.T, model.serial[channel.index], skipped, iterations)
-        _correct(data, model.parallel[channel.index], 0, iterations)
+        serial, parallel = model.serial[channel.index], model.parallel[channel.index]
+        _correct(data.T, serial, readout.prescan_columns, iterations)
+        _correct(data, parallel, readout.prescan_rows, iterations)
 
     with ThreadPoolExecutor(min(allowed_threads(), readout.channels)) as pool:
         list(pool.map(correct, readout))

@@ -76,15 +76,15 @@ def measure_cti(
     Raises
     ------
     UnprocessableData
-        If the frames do not fit the geometry, the geometry has no prescan or overscan, or no
-        trail is seen.
+        If the frames do not fit the geometry, the geometry has no prescan or overscan, a frame
+        was taken with an electron-multiplying gain, or no trail is seen.
     """
     _require(flats, biases, readout)
     gains = [_gain(image, gain, readout) for image in flats]
     profiles = _profiles(flats, biases, readout, gains)
     table = QTable({"channel": np.arange(1, readout.channels + 1, dtype=np.int32)})
     transfers = {
-        "parallel": readout.channel_rows,
+        "parallel": readout.prescan_rows + readout.channel_rows,
         "serial": readout.prescan_columns + readout.channel_columns,
     }
     for direction, count in transfers.items():
@@ -110,6 +110,12 @@ def _require(flats: Sequence[Image], biases: Sequence[Image], readout: Readout) 
                 raise UnprocessableData(
                     f"a {name} frame has shape {image.shape}; expected {readout.raw_shape} by "
                     "the readout geometry"
+                )
+            em_gain = image.meta.em_gain
+            if em_gain is not None and float(em_gain) != 1:
+                raise UnprocessableData(
+                    f"a {name} frame has the EM gain {float(em_gain):g}; expected 1: the single "
+                    "electrons of a trail do not stand out of the noise of the register's gain"
                 )
     for name in ("prescan_columns", "overscan_columns", "overscan_rows"):
         least = 1 if name == "prescan_columns" else 4
