@@ -27,7 +27,7 @@ from astropy.io import fits
 from astropy.table import Table as Rows
 from scipy.spatial import cKDTree
 
-from csst_imaging.filtering import gaussian_profile
+from csst_imaging.detection.filtering import gaussian_profile
 from csst_imaging.stages.background import estimate_background
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.photometry import APERTURE_RADII_PIXEL, measure_photometry

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 from scipy.spatial import cKDTree
 
 import csst_msc
-from csst_imaging.passbands import Passbands
+from csst_imaging.flux.passbands import Passbands
 from csst_imaging.stages.background import estimate_background
 from csst_imaging.stages.colour_terms import measure_colour_terms
 from csst_imaging.stages.detection import detect_sources

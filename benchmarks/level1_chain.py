@@ -30,7 +30,7 @@ from astropy.time import Time
 from astropy.wcs import WCS
 from position import write_ldac
 
-from csst_imaging.epoch import stars_at
+from csst_imaging.position.epoch import stars_at
 from csstcore.definitions.catalog import Definitions
 from csstcore.definitions.read import merge_products, read_products
 from csstcore.plugins.discovery import discover

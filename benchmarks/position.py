@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from star_fields import SHAPE, TIME, Case, Field, make_field
 
-from csst_imaging.epoch import stars_at
+from csst_imaging.position.epoch import stars_at
 from csst_imaging.stages import position
 from csst_imaging.stages.position import solve_position
 from csstcore.api import UnprocessableData

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import convolve, label
 
-from csst_imaging.blends import part_islands
-from csst_imaging.filtering import bright_pixels, gaussian_profile
+from csst_imaging.detection.blends import part_islands
+from csst_imaging.detection.filtering import bright_pixels, gaussian_profile
 
 
 def pixels(data, threshold=1.5, sigma=1.0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from csst_imaging import checks
-from csst_imaging.tpv import tangent_wcs
+from csst_imaging.position.tpv import tangent_wcs
 from csstcore.api import Image, replace
 
 

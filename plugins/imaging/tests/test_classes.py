@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from csst_imaging.classes import GALAXY, STAR, UNKNOWN, classify
+from csst_imaging.photometry.classes import GALAXY, STAR, UNKNOWN, classify
 
 
 def table(spread, error, flags=0):

@@ -14,9 +14,9 @@ from astropy.table import QTable
 from astropy.time import Time
 from scipy.spatial import cKDTree
 
-from csst_imaging.epoch import stars_at
+from csst_imaging.position.epoch import stars_at
+from csst_imaging.position.tpv import tangent_wcs
 from csst_imaging.stages import position
-from csst_imaging.tpv import tangent_wcs
 from csstcore.api import Image, Meta, Table
 
 pytestmark = [

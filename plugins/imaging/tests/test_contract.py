@@ -7,7 +7,8 @@ import numpy as np
 from astropy.table import QTable
 from astropy.time import Time
 
-from csst_imaging.passbands import Passband, Passbands
+from csst_imaging.flux.passbands import Passband, Passbands
+from csst_imaging.position.tpv import tangent_wcs, with_size
 from csst_imaging.stages.background import estimate_background
 from csst_imaging.stages.colour_terms import measure_colour_terms
 from csst_imaging.stages.detection import detect_sources
@@ -15,7 +16,6 @@ from csst_imaging.stages.focal_plane import solve_focal_plane
 from csst_imaging.stages.photometry import measure_photometry
 from csst_imaging.stages.psf import model_psf
 from csst_imaging.stray_light import Ghost, Halo, StarColour, StrayLight
-from csst_imaging.tpv import tangent_wcs, with_size
 from csstcore.api import Image, Meta, Table, Wcs, replace
 from csstcore.testing.contract import *  # noqa: F403
 

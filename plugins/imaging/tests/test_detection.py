@@ -14,9 +14,9 @@ from astropy.io import fits
 from scipy.spatial import cKDTree
 from scipy.special import erf
 
+from csst_imaging.photometry.windows import measure_windows
 from csst_imaging.stages.detection import detect_sources
 from csst_imaging.stages.photometry import measure_photometry
-from csst_imaging.windows import measure_windows
 from csstcore.api import Image, UnprocessableData, replace
 from csstcore.notes import collecting
 

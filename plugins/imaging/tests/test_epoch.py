@@ -9,7 +9,7 @@ from astropy.coordinates import Distance, SkyCoord, get_body_barycentric
 from astropy.table import QTable
 from astropy.time import Time
 
-from csst_imaging.epoch import PARAMETERS, stars_at
+from csst_imaging.position.epoch import PARAMETERS, stars_at
 from csstcore.api import UnprocessableData
 
 TIME = Time("2028-06-01T00:00:00")

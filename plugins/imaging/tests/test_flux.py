@@ -11,10 +11,15 @@ from astropy.table import QTable, vstack
 from astropy.time import Time
 
 from csst_imaging import checks, figures
-from csst_imaging.passbands import SPECTRUM_WAVELENGTH_NM, Passband, Passbands, synthetic_magnitudes
+from csst_imaging.flux.passbands import (
+    SPECTRUM_WAVELENGTH_NM,
+    Passband,
+    Passbands,
+    synthetic_magnitudes,
+)
+from csst_imaging.position.tpv import tangent_wcs
 from csst_imaging.stages.colour_terms import measure_colour_terms
 from csst_imaging.stages.flux import calibrate_flux
-from csst_imaging.tpv import tangent_wcs
 from csstcore.api import Image, Meta, NotApplicable, Table, UnprocessableData, replace
 from csstcore.notes import collecting
 

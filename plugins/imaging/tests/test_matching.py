@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from csst_imaging.matching import mutual
+from csst_imaging.position.matching import mutual
 
 
 def brute_force(first: np.ndarray, second: np.ndarray, tolerance: float) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.interpolate import interp1d
 
-from csst_imaging.passbands import (
+from csst_imaging.flux.passbands import (
     SPECTRUM_WAVELENGTH_NM,
     Passband,
     is_covered,

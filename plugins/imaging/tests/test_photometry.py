@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from csst_imaging.position.tpv import tangent_wcs
 from csst_imaging.stages.photometry import APERTURE_RADII_PIXEL, measure_photometry
-from csst_imaging.tpv import tangent_wcs
 from csstcore.api import UnprocessableData, Wcs
 from csstcore.notes import collecting
 

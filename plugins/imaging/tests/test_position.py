@@ -13,9 +13,9 @@ from astropy.time import Time
 from astropy.wcs import WCS
 from astropy.wcs.utils import fit_wcs_from_points
 
-from csst_imaging.epoch import stars_at
+from csst_imaging.position.epoch import stars_at
+from csst_imaging.position.tpv import tangent_wcs
 from csst_imaging.stages.position import solve_position
-from csst_imaging.tpv import tangent_wcs
 from csstcore.api import Image, Meta, Table, UnprocessableData, Wcs
 from csstcore.notes import Notes, collecting
 

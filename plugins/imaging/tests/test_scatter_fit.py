@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csst_imaging.scatter_fit import fit_with_scatter, shrink
+from csst_imaging.flux.scatter_fit import fit_with_scatter, shrink
 
 
 @pytest.mark.parametrize("scatter", [0.0, 0.03])

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from csst_imaging.tpv import Plane, deproject, pixel_nodes, project, tangent_wcs, tpv_of
+from csst_imaging.position.tpv import Plane, deproject, pixel_nodes, project, tangent_wcs, tpv_of
 
 ANGLE = np.radians(113.4333)
 CD = 0.074 / 3600 * np.array([[np.cos(ANGLE), -np.sin(ANGLE)], [np.sin(ANGLE), np.cos(ANGLE)]])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from csst_imaging.position.tpv import tangent_wcs
 from csst_imaging.stages.world import set_wcs
-from csst_imaging.tpv import tangent_wcs
 from csstcore.api import Image, Wcs
 
 

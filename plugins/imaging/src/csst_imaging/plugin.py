@@ -152,7 +152,7 @@ def csst_references() -> list[ReferenceType]:
             "passbands",
             "toml",
             "Throughput and nominal zero point of the filters",
-            product="csst_imaging.passbands:Passbands",
+            product="csst_imaging.flux.passbands:Passbands",
         ),
     ]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from csst_imaging.columns import values
-from csst_imaging.mode import half_sample_mode
+from csst_imaging.detection.mode import half_sample_mode
 from csst_imaging.psf.render import polynomial
 
 BLENDED = 2

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from csst_imaging.mesh import (
+from csst_imaging.detection.mesh import (
     BLOCK_PIXEL,
     blank_sources,
     block_means,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_imaging.columns import values
-from csst_imaging.epoch import stars_at
+from csst_imaging.position.epoch import stars_at
 from csst_imaging.stray_light import Halo, StarColour, StrayLight
 from csstcore.api import (
     Image,

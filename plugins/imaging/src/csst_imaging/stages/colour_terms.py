@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_imaging.calibrators import Calibrators, find_calibrators
-from csst_imaging.colour_terms import TERMS, ColourTerms
-from csst_imaging.passbands import Passbands
-from csst_imaging.reference_photometry import ReferencePhotometry
-from csst_imaging.scatter_fit import ScatterFit, fit_with_scatter
+from csst_imaging.flux.calibrators import Calibrators, find_calibrators
+from csst_imaging.flux.colour_terms import TERMS, ColourTerms
+from csst_imaging.flux.passbands import Passbands
+from csst_imaging.flux.reference_photometry import ReferencePhotometry
+from csst_imaging.flux.scatter_fit import ScatterFit, fit_with_scatter
 from csstcore.api import Meta, Reference, Table, UnprocessableData, caveat, metric
 
 FEWEST_STARS = 20

@@ -11,13 +11,13 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_imaging.blends import part_islands
-from csst_imaging.cleaning import wing_detections
-from csst_imaging.filtering import FWHM_OVER_SIGMA, bright_pixels, gaussian_profile
-from csst_imaging.isophotes import COLUMNS, axes, sum_isophotes
-from csst_imaging.mode import half_sample_mode
+from csst_imaging.detection.blends import part_islands
+from csst_imaging.detection.cleaning import wing_detections
+from csst_imaging.detection.filtering import FWHM_OVER_SIGMA, bright_pixels, gaussian_profile
+from csst_imaging.detection.isophotes import COLUMNS, axes, sum_isophotes
+from csst_imaging.detection.mode import half_sample_mode
+from csst_imaging.photometry.windows import measure_windows
 from csst_imaging.planes import Planes, planes_of
-from csst_imaging.windows import measure_windows
 from csstcore.api import Image, Table, each, metric
 
 BLENDED, SATURATED, TRUNCATED = 2, 4, 8

@@ -15,10 +15,10 @@ from scipy.sparse import csr_array, eye_array
 from scipy.sparse.linalg import spsolve
 
 from csst_imaging.columns import values
-from csst_imaging.distortion import Distortion, node_weights
-from csst_imaging.exposure import DetectorList, Exposure, gather, match_alone, usable
-from csst_imaging.focal_plane import JointFit, by_degree, within
-from csst_imaging.polynomial import Normal, basis, terms_of
+from csst_imaging.position.distortion import Distortion, node_weights
+from csst_imaging.position.exposure import DetectorList, Exposure, gather, match_alone, usable
+from csst_imaging.position.focal_plane import JointFit, by_degree, within
+from csst_imaging.position.polynomial import Normal, basis, terms_of
 from csst_imaging.stages.focal_plane import reach_of
 from csstcore.api import Table, UnprocessableData, caveat, metric, replace
 

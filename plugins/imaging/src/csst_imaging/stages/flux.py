@@ -11,13 +11,13 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_imaging.calibrators import Calibrators, find_calibrators
-from csst_imaging.colour_terms import ColourTerms
 from csst_imaging.columns import values
-from csst_imaging.depth import limiting_flux
-from csst_imaging.passbands import Passbands
-from csst_imaging.reference_magnitudes import ReferenceMagnitudes, reference_magnitudes
-from csst_imaging.zero_point import FEW_STARS, ZeroPoint, measure_zero_point
+from csst_imaging.flux.calibrators import Calibrators, find_calibrators
+from csst_imaging.flux.colour_terms import ColourTerms
+from csst_imaging.flux.passbands import Passbands
+from csst_imaging.flux.reference_magnitudes import ReferenceMagnitudes, reference_magnitudes
+from csst_imaging.flux.zero_point import FEW_STARS, ZeroPoint, measure_zero_point
+from csst_imaging.photometry.depth import limiting_flux
 from csstcore.api import (
     Image,
     NotApplicable,

@@ -8,14 +8,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from csst_imaging.coordinates import add_coordinates
-from csst_imaging.distortion import Distortion
-from csst_imaging.exposure import frame_of, gather, match_alone, usable
-from csst_imaging.focal_plane import FocalPlane, JointFit
-from csst_imaging.matching import Points
-from csst_imaging.solution import MIN_STARS
+from csst_imaging.position.coordinates import add_coordinates
+from csst_imaging.position.distortion import Distortion
+from csst_imaging.position.exposure import frame_of, gather, match_alone, usable
+from csst_imaging.position.focal_plane import FocalPlane, JointFit
+from csst_imaging.position.matching import Points
+from csst_imaging.position.solution import MIN_STARS
+from csst_imaging.position.tpv import Plane, pixel_nodes, tangent_wcs, with_size
 from csst_imaging.stages.position import REMAINING_PIXEL, report_offset, write_solution
-from csst_imaging.tpv import Plane, pixel_nodes, tangent_wcs, with_size
 from csstcore.api import Reference, Table, UnprocessableData, Wcs, caveat, metric, replace
 
 

@@ -10,15 +10,15 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from csst_imaging.apertures import sum_circles
-from csst_imaging.classes import classify
 from csst_imaging.columns import values
-from csst_imaging.coordinates import add_coordinates
-from csst_imaging.growth import Growth, isolated, measure_growth
-from csst_imaging.kron import kron_fluxes
+from csst_imaging.photometry.apertures import sum_circles
+from csst_imaging.photometry.classes import classify
+from csst_imaging.photometry.growth import Growth, isolated, measure_growth
+from csst_imaging.photometry.kron import kron_fluxes
 from csst_imaging.planes import planes_of
+from csst_imaging.position.coordinates import add_coordinates
+from csst_imaging.position.tpv import with_size
 from csst_imaging.stages.detection import point_like
-from csst_imaging.tpv import with_size
 from csstcore.api import Image, Table, UnprocessableData, Wcs, caveat, each, metric, pieces
 
 APERTURE_RADII_PIXEL = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 40.0)

@@ -9,13 +9,13 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_imaging.distortion import Distortion
-from csst_imaging.matching import propose_matches
-from csst_imaging.nearby import stars_around
-from csst_imaging.polynomial import basis
-from csst_imaging.solution import MIN_STARS, Lists, Solution, Spots, solve_matches
-from csst_imaging.spots import SATURATED_ERROR_PIXEL, select_spots
-from csst_imaging.tpv import Plane, pixel_nodes, tpv_of
+from csst_imaging.position.distortion import Distortion
+from csst_imaging.position.matching import propose_matches
+from csst_imaging.position.nearby import stars_around
+from csst_imaging.position.polynomial import basis
+from csst_imaging.position.solution import MIN_STARS, Lists, Solution, Spots, solve_matches
+from csst_imaging.position.spots import SATURATED_ERROR_PIXEL, select_spots
+from csst_imaging.position.tpv import Plane, pixel_nodes, tpv_of
 from csstcore.api import Image, Reference, Table, UnprocessableData, Wcs, caveat, metric
 
 REMAINING_PIXEL = 20.0

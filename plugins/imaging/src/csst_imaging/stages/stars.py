@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from csst_imaging.columns import values
-from csst_imaging.exposure import frame_of
-from csst_imaging.tpv import project
+from csst_imaging.position.exposure import frame_of
+from csst_imaging.position.tpv import project
 from csstcore.api import Reference, Table
 
 MOVED_ARCSEC = 150.0

@@ -6,7 +6,7 @@ import astropy.units as u
 import numpy as np
 
 from csst_imaging.columns import values
-from csst_imaging.solution import Spots
+from csst_imaging.position.solution import Spots
 from csstcore.api import Table, UnprocessableData
 
 SATURATED, TRUNCATED = 4, 8

@@ -10,7 +10,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_imaging.columns import values
-from csst_imaging.polynomial import basis
+from csst_imaging.position.polynomial import basis
 from csstcore.api import Meta, UnprocessableData
 
 

@@ -10,7 +10,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_imaging.columns import values
-from csst_imaging.reference_photometry import ReferencePhotometry
+from csst_imaging.flux.reference_photometry import ReferencePhotometry
 from csstcore.api import UnprocessableData
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_imaging.columns import values
-from csst_imaging.scatter_fit import shrink
+from csst_imaging.flux.scatter_fit import shrink
 
 Floats = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_imaging.columns import values
-from csst_imaging.epoch import stars_at
-from csst_imaging.matching import mutual
-from csst_imaging.reference_photometry import ReferencePhotometry, photometry_of
-from csst_imaging.tpv import project
+from csst_imaging.flux.reference_photometry import ReferencePhotometry, photometry_of
+from csst_imaging.position.epoch import stars_at
+from csst_imaging.position.matching import mutual
+from csst_imaging.position.tpv import project
 from csstcore.api import Table, UnprocessableData
 
 Floats = NDArray[np.float64]

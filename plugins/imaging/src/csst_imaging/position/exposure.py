@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import gammaln
 
-from csst_imaging.distortion import Distortion
-from csst_imaging.epoch import Stars
-from csst_imaging.matching import Pairs, mutual, offset_by_count, propose_matches
-from csst_imaging.nearby import stars_around
-from csst_imaging.polynomial import invert_covariance
-from csst_imaging.solution import FLOOR_PIXEL, MIN_STARS, Lists, Spots, solve_matches
-from csst_imaging.spots import select_spots
-from csst_imaging.tpv import Plane
+from csst_imaging.position.distortion import Distortion
+from csst_imaging.position.epoch import Stars
+from csst_imaging.position.matching import Pairs, mutual, offset_by_count, propose_matches
+from csst_imaging.position.nearby import stars_around
+from csst_imaging.position.polynomial import invert_covariance
+from csst_imaging.position.solution import FLOOR_PIXEL, MIN_STARS, Lists, Spots, solve_matches
+from csst_imaging.position.spots import select_spots
+from csst_imaging.position.tpv import Plane
 from csstcore.api import Table, UnprocessableData, caveat
 
 SAME_POINTING_DEG = 1e-7

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.exposure import DetectorList, Exposure, match_near
-from csst_imaging.polynomial import Normal, basis, terms_of
-from csst_imaging.solution import CLIP_SIGMA
-from csst_imaging.tpv import deproject
+from csst_imaging.position.exposure import DetectorList, Exposure, match_near
+from csst_imaging.position.polynomial import Normal, basis, terms_of
+from csst_imaging.position.solution import CLIP_SIGMA
+from csst_imaging.position.tpv import deproject
 from csstcore.api import Meta
 
 COMMON_ORDER = {False: 5, True: 1}

@@ -13,7 +13,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from csst_imaging.polynomial import basis, powers, terms_of
+from csst_imaging.position.polynomial import basis, powers, terms_of
 
 PV_NUMBERS = (0, 1, 2, *range(4, 11), *range(12, 23), *range(24, 39))
 """PV numbers of the terms up to degree 7; 3, 11, 23 and 39 are odd powers of the radius."""

@@ -8,8 +8,8 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from csst_imaging.columns import values
-from csst_imaging.epoch import Stars, stars_at
-from csst_imaging.tpv import Plane, project
+from csst_imaging.position.epoch import Stars, stars_at
+from csst_imaging.position.tpv import Plane, project
 from csstcore.api import Table
 
 MOVED_DEG = 0.04

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_imaging.calibrators import Calibrators
-from csst_imaging.colour_terms import ColourTerms
-from csst_imaging.reference_magnitudes import ReferenceMagnitudes
-from csst_imaging.scatter_fit import fit_with_scatter
+from csst_imaging.flux.calibrators import Calibrators
+from csst_imaging.flux.colour_terms import ColourTerms
+from csst_imaging.flux.reference_magnitudes import ReferenceMagnitudes
+from csst_imaging.flux.scatter_fit import fit_with_scatter
 from csstcore.api import UnprocessableData
 
 Floats = NDArray[np.float64]

@@ -9,10 +9,10 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from csst_imaging.colour_terms import ColourTerms
 from csst_imaging.columns import values
-from csst_imaging.passbands import SPECTRUM_WAVELENGTH_NM, Passband, synthetic_magnitudes
-from csst_imaging.reference_photometry import ReferencePhotometry
+from csst_imaging.flux.colour_terms import ColourTerms
+from csst_imaging.flux.passbands import SPECTRUM_WAVELENGTH_NM, Passband, synthetic_magnitudes
+from csst_imaging.flux.reference_photometry import ReferencePhotometry
 from csstcore.api import UnprocessableData
 
 Floats = NDArray[np.float64]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import gammaln
 
-from csst_imaging.matching import Pairs, mutual
-from csst_imaging.polynomial import Normal, basis, invert_covariance, terms_of
+from csst_imaging.position.matching import Pairs, mutual
+from csst_imaging.position.polynomial import Normal, basis, invert_covariance, terms_of
 
 MIN_STARS = 10
 """The documented minimum of matched stars."""

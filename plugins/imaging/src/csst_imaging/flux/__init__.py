@@ -1,0 +1,1 @@
+"""From counts to magnitudes, by reference stars."""

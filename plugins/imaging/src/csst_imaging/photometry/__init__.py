@@ -1,0 +1,1 @@
+"""What the pixels around a source say of it."""

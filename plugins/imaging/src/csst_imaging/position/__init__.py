@@ -1,0 +1,1 @@
+"""From sources and reference stars to a world-coordinate solution."""
