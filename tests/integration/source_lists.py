@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import QTable, vstack
 from numpy.typing import NDArray
 
-from csst_imaging.tpv import with_size
+from csst_imaging.position.tpv import with_size
 from csst_sim.direct import shot_of
 from csst_sim.focal_plane import footprint
 from csst_sim.gaia import observe_stars

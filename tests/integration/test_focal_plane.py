@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from csst_imaging.distortion import Distortion
+from csst_imaging.position.distortion import Distortion
 from csst_imaging.stages.distortion import measure_distortion
 from csst_imaging.stages.focal_plane import refine_position, solve_focal_plane
 from csst_imaging.stages.position import solve_position
