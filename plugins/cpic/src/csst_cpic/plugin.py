@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from csstcore.plugin import Definition, ReferenceRules, ReferenceType, Stage, hookimpl
+from csstcore.plugin import Definition, Reader, ReferenceRules, ReferenceType, Stage, hookimpl
 
 
 @hookimpl
@@ -16,6 +16,38 @@ def csst_definitions() -> list[Definition]:
     """Return the data definitions."""
     return [
         Definition("l0", "definitions/l0.toml", "Series of raw EMCCD frames of the coronagraph"),
+        Definition(
+            "adi_cube",
+            "definitions/adi_cube.toml",
+            "Cube of frames of any telescope, for angular differential imaging",
+        ),
+        Definition(
+            "adi_angles",
+            "definitions/adi_angles.toml",
+            "Angles of the frames of a cube, one number a frame in degrees",
+        ),
+        Definition(
+            "adi_psf",
+            "definitions/adi_psf.toml",
+            "Image of the star without coronagraph, beside a cube of any telescope",
+        ),
+    ]
+
+
+@hookimpl
+def csst_readers() -> list[Reader]:
+    """Return the readers of cubes of any telescope."""
+    return [
+        Reader(
+            "adi_cube",
+            "csst_cpic.adi_files:read_cube",
+            "Read the frames of a cube, with the angles that are in the file",
+        ),
+        Reader(
+            "adi_angles",
+            "csst_cpic.adi_files:read_angles",
+            "Read the angles of the frames of a cube from a file of their own",
+        ),
     ]
 
 
