@@ -18,6 +18,8 @@ from csstcore.products import (
     Table,
     TimeTable,
     Wcs,
+    common_meta,
+    note_frames,
 )
 from csstcore.threads import allowed_threads, each, pieces
 
@@ -40,9 +42,11 @@ __all__ = [
     "Wcs",
     "allowed_threads",
     "caveat",
+    "common_meta",
     "compiled",
     "each",
     "metric",
+    "note_frames",
     "pieces",
     "replace",
 ]

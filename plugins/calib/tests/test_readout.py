@@ -59,7 +59,8 @@ def test_channels_cover_the_active_area_once_and_no_raw_pixel_twice(sizes, extra
     assert raw.sum() == nx * ny * (rows * columns + rows * overscan + columns * overscan_rows)
     for channel in readout:
         block = raw[channel.block][channel.read_order]
-        assert not block[:prescan_rows].any() and not block[:, :prescan].any()
+        assert not block[:prescan_rows].any()
+        assert not block[:, :prescan].any()
 
 
 @pytest.mark.parametrize(

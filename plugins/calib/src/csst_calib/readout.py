@@ -40,7 +40,8 @@ class Readout:
     A channel occupies one block of the raw frame, at its place on the sky. In the direction
     of reading, a row of a block is prescan, active, overscan columns, starting at the
     amplifier's side; the block's prescan rows lie on that side too, its parallel overscan rows
-    on the side away from the amplifier. Blocks are as on the sky: no channel is mirrored in the raw frame.
+    on the side away from the amplifier. Blocks are as on the sky: no channel is mirrored in the
+    raw frame.
     """
 
     channel_columns: int

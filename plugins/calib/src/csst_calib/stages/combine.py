@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_calib.combine_kernel import combine_pixels, load_usable, sorting_network
-from csst_calib.common_meta import common_meta
-from csst_calib.provenance import note_frames
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, UnprocessableData, metric
+from csstcore.api import Image, UnprocessableData, common_meta, metric, note_frames
 
 TILE_BYTES = 64 * 1024**2
 MASKING_FLAGS = ("bad", "saturated", "cosmic_ray", "trail")

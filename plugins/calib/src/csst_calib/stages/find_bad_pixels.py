@@ -18,13 +18,11 @@ from csst_calib.agreement import (
     require_shape,
     require_unit,
 )
-from csst_calib.common_meta import common_meta
-from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.stages.bad_pixels import SAMPLE_STEP
 from csst_calib.stages.dark import RATE_UNIT
 from csst_calib.tiles import ROWS, channel_tiles, row_tiles
-from csstcore.api import Image, Reference, caveat, metric
+from csstcore.api import Image, Reference, caveat, common_meta, metric, note_frames
 
 RESPONSE, UNSTABLE, COLUMN = np.uint8(1), np.uint8(2), np.uint8(4)
 """Why a pixel is bad: values of the mask's data, added up."""

@@ -11,8 +11,6 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_calib.agreement import per_channel
-from csst_calib.common_meta import common_meta
-from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.stages.gain import GAIN_UNIT
 from csst_calib.trail_fit import TrailFit, fit_trails, trail_of
@@ -25,7 +23,16 @@ from csst_calib.trail_profiles import (
     subtracted,
 )
 from csst_calib.traps import DIRECTIONS
-from csstcore.api import Image, Reference, Table, UnprocessableData, metric, replace
+from csstcore.api import (
+    Image,
+    Reference,
+    Table,
+    UnprocessableData,
+    common_meta,
+    metric,
+    note_frames,
+    replace,
+)
 
 SPECIES = 2
 """Species that a reference has room for."""

@@ -17,14 +17,12 @@ from csst_calib.agreement import (
     require_shape,
     require_unit,
 )
-from csst_calib.common_meta import common_meta
 from csst_calib.dark_kernel import fit_rates
-from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.stages.combine import MASKING_FLAGS
 from csst_calib.stages.dark import RATE_UNIT
 from csst_calib.tiles import Region, channel_tiles
-from csstcore.api import Image, Reference, UnprocessableData, metric
+from csstcore.api import Image, Reference, UnprocessableData, common_meta, metric, note_frames
 
 TILE_BYTES = 64 * 1024**2
 

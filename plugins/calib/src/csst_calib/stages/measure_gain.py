@@ -11,13 +11,20 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_calib.agreement import require_readout, require_unit
-from csst_calib.common_meta import common_meta
 from csst_calib.pair_statistics import PairStatistics, pair_statistics, pairs_by_exposure
-from csst_calib.provenance import note_frames
 from csst_calib.ptc_fit import LEVEL_RATIO, LEVELS_FOR_SLOPE, SATURATED, can_slope
 from csst_calib.readout import Readout
 from csst_calib.stages.gain import GAIN_UNIT
-from csstcore.api import Image, Reference, Table, UnprocessableData, caveat, metric
+from csstcore.api import (
+    Image,
+    Reference,
+    Table,
+    UnprocessableData,
+    caveat,
+    common_meta,
+    metric,
+    note_frames,
+)
 
 
 def measure_gain(

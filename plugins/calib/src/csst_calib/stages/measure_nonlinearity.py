@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_calib.agreement import exposure_time_second, require_readout, require_unit
-from csst_calib.common_meta import common_meta
-from csst_calib.provenance import note_frames
 from csst_calib.readout import Readout
 from csst_calib.tiles import spread_rows
-from csstcore.api import Image, Reference, Table, UnprocessableData, metric
+from csstcore.api import (
+    Image,
+    Reference,
+    Table,
+    UnprocessableData,
+    common_meta,
+    metric,
+    note_frames,
+)
 
 OUTLIER = 0.25
 """Pixels farther than this fraction from the median are defects or cosmic rays."""

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_calib.agreement import exposure_time_second, require_unit
-from csst_calib.common_meta import common_meta
-from csst_calib.provenance import note_frames
 from csst_calib.stages.combine import MASKING_FLAGS
 from csst_calib.tiles import row_tiles
-from csstcore.api import Image, UnprocessableData, caveat, metric
+from csstcore.api import Image, UnprocessableData, caveat, common_meta, metric, note_frames
 
 TIME_RATIO = 10.0
 """Ratio of the longest to the shortest time from which an offset is told well."""

@@ -1,4 +1,4 @@
-"""`common_meta`: what several frames have in common."""
+"""What a series of products has in common, and what it was made of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import astropy.units as u
 
-from csstcore.api import Meta
+from csstcore.notes import metric
+from csstcore.products.image import Image
+from csstcore.products.meta import Meta
 
 
 def common_meta(metas: Sequence[Meta]) -> Meta:
@@ -29,6 +31,24 @@ def common_meta(metas: Sequence[Meta]) -> Meta:
         elif all(_equal(found[0], value) for value in found[1:]):
             values[field.name] = found[0]
     return Meta(**values)
+
+
+def note_frames(*series: Sequence[Image]) -> None:
+    """Keep the number of frames and the first and last observation as metrics.
+
+    They are ``combined_frames``, ``first_obs_id`` and ``last_obs_id`` (in order of time);
+    definitions take them into the header. The hashes of all inputs are in the job's record.
+    """
+    metas = [image.meta for images in series for image in images]
+    metric("combined_frames", len(metas))
+    dated = [
+        (float(meta.time.utc.mjd), meta.obs_id)
+        for meta in metas
+        if meta.obs_id is not None and meta.time is not None
+    ]
+    if dated:
+        metric("first_obs_id", min(dated)[1])
+        metric("last_obs_id", max(dated)[1])
 
 
 def _equal(first: Any, second: Any) -> bool:
