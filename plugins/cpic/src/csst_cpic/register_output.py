@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
-from csst_cpic.em_statistics import Array, Numbers
+from csst_cpic.em_statistics import Array, Numbers, excess_noise_factor
+
+Complex: TypeAlias = NDArray[np.complex128]
 
 NEGLIGIBLE = 37.0
 """exp(-37) = 1e-16: where characteristic functions end, and how far their tails reach."""
@@ -32,6 +36,14 @@ class RegisterOutput:
     spread: float = 1.0
     """Relative variance of what one electron becomes: 1 for the Gamma law, F^2 - 1 for a real
     register (`excess_noise_factor`), 0 without multiplication."""
+
+    @classmethod
+    def of_stages(
+        cls, em_gain: float, read_noise_electron: float, stages: int, serial_rate: float = 0.0
+    ) -> RegisterOutput:
+        """Return the output of a register with so many stages."""
+        spread = excess_noise_factor(em_gain, stages) - 1
+        return cls(em_gain, read_noise_electron, serial_rate, max(spread, 0.0))
 
     def __post_init__(self) -> None:
         if self.em_gain < 1 or not self.read_noise_electron > 0:
@@ -84,14 +96,14 @@ class RegisterOutput:
         signal = np.empty(rates.shape)
         for index, rate in np.ndenumerate(rates):
             reach = self._reach(float(rate))
-            frequency = self._frequencies(float(rate), reach)
-            transform = self._transform(frequency, float(rate)) / frequency
-            bracket = [-9 * self.noise_electron, reach]
-            while bracket[1] - bracket[0] > 1e-6 * (self.noise_electron + abs(bracket[1])):
-                middle = sum(bracket) / 2
-                above = 0.5 + _integral(frequency, transform, middle) > probability
-                bracket[0 if above else 1] = middle
-            signal[index] = sum(bracket) / 2
+            frequency, transform = self._inverted(float(rate), reach)
+
+            def excess(value: float, frequency: Array = frequency, t: Complex = transform) -> float:
+                tail = max(0.5 + _integral(frequency, t, value), 1e-15)
+                return float(np.log(tail / probability))
+
+            tolerance = 1e-6 * self.noise_electron
+            signal[index] = brentq(excess, -9 * self.noise_electron, reach, xtol=tolerance)
         return signal
 
     @property
@@ -106,8 +118,7 @@ class RegisterOutput:
         result = np.empty(signals.shape)
         for value in np.unique(rates):
             here = rates == value
-            frequency = self._frequencies(float(value), float(np.abs(signals[here]).max()))
-            transform = self._transform(frequency, float(value)) / frequency
+            frequency, transform = self._inverted(float(value), float(np.abs(signals[here]).max()))
             if slope:
                 transform = transform * (self._multiplied(frequency) - 1)
             sums = [_integral(frequency, transform, each) for each in signals[here]]
@@ -120,36 +131,40 @@ class RegisterOutput:
         multiplied = (np.sqrt(events) + np.sqrt(NEGLIGIBLE)) ** 2
         return float(multiplied + 9 * self.noise_electron)
 
-    def _frequencies(self, rate: float, signal: float) -> Array:
-        """Return midpoints of steps up to where the characteristic function has vanished."""
-        end = np.sqrt(2 * NEGLIGIBLE) / self.noise_electron
+    def _inverted(self, rate: float, signal: float) -> tuple[Array, Complex]:
+        """Return midpoints of frequency, and the characteristic function over them."""
+        end = np.geomspace(1e-6, 1, 400) * np.sqrt(2 * NEGLIGIBLE) / self.noise_electron
+        exponent = (self.noise_electron * end) ** 2 / 2
+        exponent += rate * (1 - np.abs(self._multiplied(end)))
+        last = float(end[min(np.searchsorted(exponent, NEGLIGIBLE), end.size - 1)])
         step = 2 * np.pi / (self._reach(rate) + abs(signal) + 9 * self.noise_electron)
-        return step * (np.arange(int(np.ceil(end / step)) + 1) + 0.5)
+        frequency = np.asarray(step * (np.arange(int(np.ceil(last / step)) + 1) + 0.5), np.float64)
+        return frequency, self._transform(frequency, rate) / frequency
 
-    def _multiplied(self, frequency: Array) -> NDArray[np.complex128]:
+    def _multiplied(self, frequency: Array) -> Complex:
         """Return the characteristic function of what one electron becomes."""
         if self.spread == 0:
-            return np.exp(1j * frequency)
-        return np.asarray((1 - 1j * self.spread * frequency) ** (-1 / self.spread))
+            return np.asarray(np.exp(1j * frequency), np.complex128)
+        return np.asarray((1 - 1j * self.spread * frequency) ** (-1 / self.spread), np.complex128)
 
-    def _serial(self, frequency: Array) -> NDArray[np.complex128]:
+    def _serial(self, frequency: Array) -> Complex:
         """Return that of a serial electron: the mean over exponentials of mean g^-v, v in 0..1."""
         if self.em_gain == 1:
             return self._multiplied(frequency)
         ratio = np.log(1 - 1j * frequency) - np.log(1 - 1j * frequency / self.em_gain)
-        return np.asarray(1 - ratio / np.log(self.em_gain))
+        return np.asarray(1 - ratio / np.log(self.em_gain), np.complex128)
 
-    def _transform(self, frequency: Array, rate: float) -> NDArray[np.complex128]:
+    def _transform(self, frequency: Array, rate: float) -> Complex:
         """Return the characteristic function of the signal."""
         exponent = (
             rate * (self._multiplied(frequency) - 1) - (self.noise_electron * frequency) ** 2 / 2
         )
         if self.serial_rate:
             exponent = exponent + self.serial_rate * (self._serial(frequency) - 1)
-        return np.asarray(np.exp(exponent))
+        return np.asarray(np.exp(exponent), np.complex128)
 
 
-def _integral(frequency: Array, transform: NDArray[np.complex128], signal: float) -> float:
+def _integral(frequency: Array, transform: Complex, signal: float) -> float:
     """Return Gil-Pelaez' integral of a characteristic function over its frequency."""
     turned = (transform * np.exp(-1j * signal * frequency)).imag
     return float(turned.sum()) * 2 * float(frequency[0]) / np.pi
