@@ -15,11 +15,11 @@ Charge made at depth z spreads by ``s sqrt(z / thickness)`` pixels before it is 
 from __future__ import annotations
 
 from math import erf
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_sim.device import Device
 from csstcore.api import compiled
 
 STEP_UM = 1.0
@@ -30,6 +30,26 @@ _LARGEST_LOSS_EV = 2.0e4
 _MEV_PER_UM_AT_100_KEV = 7.0e-4
 _LONGEST_TRACK_UM = 5000.0
 _MIP, _ELECTRON, _NUCLEUS = 0, 1, 2
+
+
+class Silicon(Protocol):
+    """What particles need to know of a detector."""
+
+    @property
+    def cosmic_rays_per_cm2_s(self) -> float:
+        """Rate."""
+
+    @property
+    def thickness_um(self) -> float:
+        """Depth of the layer that collects charge."""
+
+    @property
+    def pixel_um(self) -> float:
+        """Width of a pixel."""
+
+    @property
+    def diffusion_pixel(self) -> float:
+        """Spread of charge made at the far side, 1 sigma."""
 
 
 @compiled
@@ -118,7 +138,7 @@ def _tracks(
 
 
 def deposit_cosmic_rays(
-    shape: tuple[int, int], duration_s: float, device: Device, rng: np.random.Generator
+    shape: tuple[int, int], duration_s: float, device: Silicon, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Return the electrons that cosmic rays leave in each pixel.
 

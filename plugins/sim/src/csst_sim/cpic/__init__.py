@@ -1,0 +1,1 @@
+"""Simulated coronagraph frames: a star behind an apodised pupil on an EMCCD."""
