@@ -9,6 +9,7 @@ import numpy as np
 from astropy.time import Time
 from numpy.typing import NDArray
 
+from csst_sim.cpic.cube import SimulatedCube, simulate_cube
 from csst_sim.cpic.device import CpicDevice, draw_device
 from csst_sim.cpic.effects import CpicEffects
 from csst_sim.cpic.exposure import Exposer
@@ -16,6 +17,8 @@ from csst_sim.cpic.series import Series, take_series
 from csst_sim.cpic.settings import CpicCamera, CpicReadout
 from csst_sim.direct import shipped
 from csstcore.api import Image, Meta, Table
+
+__all__ = ["SimulatedCube", "SimulatedFrames", "simulate_cube", "simulate_frames"]
 
 
 @dataclass(frozen=True, eq=False)

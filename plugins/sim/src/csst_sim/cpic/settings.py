@@ -143,3 +143,51 @@ class CpicCamera:
     temperature_kelvin: float
     frame_transfer_s: float
     """Between two exposures of a series."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class CpicFilter:
+    """A filter of the coronagraph."""
+
+    wavelength_nm: float
+    zero_point: float
+    """Magnitude of a star that gives one electron per second beside the mask."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class CpicOptics:
+    """Telescope, apodiser, mask and dark zone (reference type ``sim.cpic_optics``)."""
+
+    aperture_m: float
+    pixel_scale_arcsec: float
+    pupil_samples: int
+    """Across the pupil."""
+    apodiser_exponent: float
+    """Amplitude of the pupil is ``(1 - r^2)^exponent``, r from 0 to 1."""
+    inner_lambda_d: float
+    """Where the mask lets half of the light through, in wavelengths over aperture."""
+    outer_lambda_d: float
+    """Outer edge of the dark zone."""
+    mask_leak: float
+    """Part of the star's light that passes the middle of the mask."""
+    outside_contrast: float
+    """Speckles beyond the dark zone, in units of those inside."""
+    drift_fraction: float
+    """Part of the speckles' intensity whose field drifts (Ornstein-Uhlenbeck process)."""
+    drift_time_s: float
+    spot_lambda_d: float
+    """Distance of the four satellite spots from the star."""
+    offset_pixel: float
+    """Largest offset of the star from the commanded position, per observation and axis."""
+    jitter_pixel: float
+    """Scatter of the star from frame to frame, per axis."""
+    background_electron_per_s: Range
+    """Sky and stray light."""
+    light_pixel: int
+    """Width of the square about the star in which its light is simulated."""
+    filter: dict[str, CpicFilter]
+
+    def pixel_lambda_d(self, filter_name: str) -> float:
+        """Return the width of a pixel in wavelengths over aperture."""
+        radian = self.filter[filter_name].wavelength_nm * 1e-9 / self.aperture_m
+        return float(self.pixel_scale_arcsec / (radian * 206264.80624709636))

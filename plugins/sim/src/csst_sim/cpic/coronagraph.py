@@ -1,0 +1,126 @@
+"""What a star leaves behind the mask: a leak, and speckles about the dark zone.
+
+The field of the star is a sum of the light that passes the middle of the mask, of the wings of
+the apodised pupil beyond the dark zone, and of speckles: the transform of a random screen over
+the pupil. The screen has a part that stays and a part that drifts; fields add, not intensities,
+so that drifting speckles beat with those that stay. A deformable mirror is not simulated as
+such: its dark zone is a factor on the fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from csst_sim.cpic.pupil import Complex, Field, Pupil
+
+_EDGE_LAMBDA_D = 1.0
+_STEEPNESS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Coronagraph:
+    """Pupil, mask and dark zone."""
+
+    pupil: Pupil
+    inner_lambda_d: float
+    outer_lambda_d: float
+    mask_leak: float
+    outside_contrast: float
+    raw_contrast: float
+    """Mean brightness of speckles in the dark zone over that of the star's peak."""
+
+    def throughput(self, radius_pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the part of a planet's light that passes the mask, 0.5 at the inner edge."""
+        radius = np.asarray(radius_pixel) * self.pupil.pixel_lambda_d / self.inner_lambda_d
+        return np.asarray(1 - 0.5 ** (radius**_STEEPNESS))
+
+    def beyond(self, radius_pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return 0 within the outer edge of the dark zone, 1 far beyond."""
+        step = radius_pixel * self.pupil.pixel_lambda_d - self.outer_lambda_d
+        return np.asarray(0.5 * (1 + np.tanh(step / _EDGE_LAMBDA_D)))
+
+    def factors(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Field, Field]:
+        """Return what multiplies the fields of the pupil itself and of the speckles.
+
+        Parameters
+        ----------
+        x, y
+            Pixels from the mask, which stays where it is when the star moves.
+        """
+        radius = np.hypot(x, y[:, None])
+        passing, beyond = self.throughput(radius), self.beyond(radius)
+        pupil = np.sqrt(self.mask_leak) * (1 - passing) + beyond
+        edge = self.outer_lambda_d / self.pupil.pixel_lambda_d
+        decline = np.minimum(1, (edge / np.maximum(radius, 1)) ** 2)
+        contrast = self.raw_contrast * (1 + (self.outside_contrast - 1) * beyond * decline)
+        speckles = np.sqrt(passing * contrast)
+        return pupil.astype(np.float32), speckles.astype(np.float32)
+
+    def star(
+        self,
+        screen: Complex,
+        factors: tuple[Field, Field],
+        x: NDArray[np.float64],
+        y: NDArray[np.float64],
+    ) -> Field:
+        """Return the image of the star behind the mask, for a star of flux 1.
+
+        Parameters
+        ----------
+        screen
+            Aberrations of the pupil, of `random_screens`.
+        factors
+            Of `factors`.
+        x, y
+            Pixels from the star.
+        """
+        pupil = self.pupil
+        core = pupil.transform(pupil.amplitude, x, y) * factors[0]
+        power, total = np.square(pupil.amplitude).sum(), pupil.amplitude.sum()
+        speckles = pupil.transform(pupil.amplitude * screen, x, y) * factors[1]
+        field = core + speckles * np.float32(total / np.sqrt(power))
+        return np.asarray(np.square(np.abs(field)) * np.float32(pupil.peak), np.float32)
+
+
+def random_screens(samples: int, rng: Generator, number: int = 1) -> Complex:
+    """Return screens of independent complex samples of unit variance, shape (number, y, x)."""
+    shape = (number, samples, samples)
+    real, imaginary = rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
+    return np.asarray((real + 1j * imaginary) * np.float32(np.sqrt(0.5)), np.complex64)
+
+
+def drifting_screens(
+    static: Complex,
+    time_s: NDArray[np.float64],
+    drift_time_s: float,
+    drift_fraction: float,
+    rng: Generator,
+) -> Complex:
+    """Return the screens at a series of times: one part stays, one drifts.
+
+    Parameters
+    ----------
+    static
+        What stays, unit variance, shape (samples, samples).
+    time_s
+        Times in order; shape (times,).
+    drift_time_s
+        Of the Ornstein-Uhlenbeck process of the part that drifts.
+    drift_fraction
+        Its part of the variance.
+    rng
+        Of the drift.
+    """
+    screens = np.empty((len(time_s), *static.shape), np.complex64)
+    stays, drifts = np.float32(np.sqrt(1 - drift_fraction)), np.float32(np.sqrt(drift_fraction))
+    (drift,) = random_screens(len(static), rng)
+    memory = np.exp(-np.diff(time_s, prepend=time_s[:1]) / drift_time_s).astype(np.float32)
+    for index, kept in enumerate(memory):
+        (kick,) = random_screens(len(static), rng)
+        drift = kept * drift + np.sqrt(1 - kept**2) * kick
+        screens[index] = stays * static + drifts * drift
+    return screens
