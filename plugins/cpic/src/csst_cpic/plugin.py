@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from csstcore.plugin import Definition, Reader, ReferenceRules, ReferenceType, Stage, hookimpl
+from csstcore.plugin import (
+    Check,
+    Definition,
+    Figure,
+    Reader,
+    ReferenceRules,
+    ReferenceType,
+    Stage,
+    hookimpl,
+)
+
+_CALIBRATION_CHECKS = "csst_cpic.checks_calibration"
+_CALIBRATION_FIGURES = "csst_cpic.figures_calibration"
 
 
 @hookimpl
@@ -16,6 +28,32 @@ def csst_definitions() -> list[Definition]:
     """Return the data definitions."""
     return [
         Definition("l0", "definitions/l0.toml", "Series of raw EMCCD frames of the coronagraph"),
+        Definition("bias", "definitions/bias.toml", "Master bias of the coronagraph"),
+        Definition("flat", "definitions/flat.toml", "Flat field of the coronagraph with unit mean"),
+        Definition("dark", "definitions/dark.toml", "Dark rate of the coronagraph"),
+        Definition("cic", "definitions/cic.toml", "Clock-induced charge of the coronagraph"),
+        Definition(
+            "dark_ramp",
+            "definitions/dark_ramp.toml",
+            "Mean charge of dark frames at every exposure time",
+        ),
+        Definition(
+            "bad_pixels",
+            "definitions/bad_pixels.toml",
+            "Pixels of the coronagraph that are bad, hot or warm in every exposure",
+        ),
+        Definition(
+            "em_gain", "definitions/em_gain.toml", "Measured EM gain of every commanded one"
+        ),
+        Definition(
+            "nonlinearity",
+            "definitions/nonlinearity.toml",
+            "Relative gain of the amplifier on counts and EM gain",
+        ),
+        Definition(
+            "cti", "definitions/cti.toml", "Charge-transfer inefficiency of the coronagraph"
+        ),
+        Definition("background", "definitions/background.toml", "Background of the coronagraph"),
         Definition(
             "adi_cube",
             "definitions/adi_cube.toml",
@@ -61,8 +99,117 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "Geometry and numbers of the camera",
             product="csst_cpic.detector:Detector",
         ),
+        ReferenceType("bias", "fits", "Master bias in adu", definition="cpic.bias"),
+        ReferenceType("flat", "fits", "Flat field with unit mean", definition="cpic.flat"),
+        ReferenceType("dark", "fits", "Dark rate in electrons per second", definition="cpic.dark"),
+        ReferenceType(
+            "cic", "fits", "Clock-induced charge in electrons per frame", definition="cpic.cic"
+        ),
+        ReferenceType(
+            "bad_pixels", "fits", "Mask of bad, hot and warm pixels", definition="cpic.bad_pixels"
+        ),
+        ReferenceType(
+            "em_gain", "fits", "Measured EM gain by commanded one", definition="cpic.em_gain"
+        ),
+        ReferenceType(
+            "nonlinearity",
+            "fits",
+            "Relative gain on counts and EM gain",
+            definition="cpic.nonlinearity",
+        ),
+        ReferenceType("cti", "fits", "Charge-transfer inefficiency", definition="cpic.cti"),
+        ReferenceType(
+            "background",
+            "fits",
+            "Background in electrons per second",
+            definition="cpic.background",
+        ),
         ReferenceRules("cpic.detector", "references/detector.toml", "the visible camera"),
         ReferenceRules(
             "calib.readout", "references/readout.toml", "the visible camera, one channel"
+        ),
+    ]
+
+
+@hookimpl
+def csst_checks() -> list[Check]:
+    """Return the quality checks."""
+    return [
+        Check(
+            "median_error",
+            f"{_CALIBRATION_CHECKS}:median_error",
+            "Median error of the unflagged pixels",
+        ),
+        Check(
+            "largest_em_gain_error",
+            f"{_CALIBRATION_CHECKS}:largest_em_gain_error",
+            "Largest relative error of an EM gain",
+        ),
+        Check(
+            "largest_method_difference",
+            f"{_CALIBRATION_CHECKS}:largest_method_difference",
+            "Largest relative difference of an EM gain between histogram and moments",
+        ),
+        Check(
+            "largest_histogram_chi_square",
+            f"{_CALIBRATION_CHECKS}:largest_histogram_chi_square",
+            "Largest chi-square, per degree of freedom, of a histogram with the EM model",
+        ),
+        Check(
+            "largest_ramp_residual",
+            f"{_CALIBRATION_CHECKS}:largest_ramp_residual",
+            "Largest deviation of a relative gain from the line between its neighbours",
+        ),
+        Check(
+            "largest_relative_gain_error",
+            f"{_CALIBRATION_CHECKS}:largest_relative_gain_error",
+            "Largest relative error of a relative gain",
+        ),
+        Check(
+            "largest_ramp_pull",
+            f"{_CALIBRATION_CHECKS}:largest_ramp_pull",
+            "Largest deviation of a mean dark charge from the fitted line, over its error",
+        ),
+        Check(
+            "vertical_trail_residual",
+            f"{_CALIBRATION_CHECKS}:vertical_trail_residual",
+            "Part of the vertical trail that the fit leaves",
+        ),
+        Check(
+            "horizontal_trail_residual",
+            f"{_CALIBRATION_CHECKS}:horizontal_trail_residual",
+            "Part of the horizontal trail that the fit leaves",
+        ),
+        Check(
+            "largest_trail_chi_square",
+            f"{_CALIBRATION_CHECKS}:largest_trail_chi_square",
+            "Largest chi-square, per degree of freedom, of the trails of all levels",
+        ),
+    ]
+
+
+@hookimpl
+def csst_figures() -> list[Figure]:
+    """Return the figures."""
+    return [
+        Figure(
+            "em_gains",
+            f"{_CALIBRATION_FIGURES}:em_gains",
+            "Measured over commanded EM gain by both methods, with errors",
+        ),
+        Figure(
+            "relative_gains",
+            f"{_CALIBRATION_FIGURES}:relative_gains",
+            "Relative gain by counts at every EM gain, with errors and deviations",
+        ),
+        Figure(
+            "dark_ramp",
+            f"{_CALIBRATION_FIGURES}:dark_ramp",
+            "Mean charge of dark frames by exposure time, with the fitted line",
+        ),
+        Figure(
+            "trails",
+            f"{_CALIBRATION_FIGURES}:trails",
+            "Trails behind the edges of bright frames with the fitted ones",
         ),
     ]

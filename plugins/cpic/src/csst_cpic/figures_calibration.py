@@ -1,0 +1,86 @@
+"""Pictures of calibration references for the report."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from csst_cpic.transfer import DIRECTIONS
+from csstcore.api import Table
+
+
+def em_gains(table: Table) -> Figure:
+    """Measured over commanded EM gain by both methods, with errors."""
+    rows = table.table
+    commanded = np.asarray(rows["commanded_em_gain"])
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, label, shift in (("likelihood", "histogram", 0.98), ("moments", "moments", 1.02)):
+        ratio = rows[f"{name}_em_gain"] / commanded
+        error = rows[f"{name}_em_gain_error"] / commanded
+        axes.errorbar(commanded * shift, ratio, error, fmt="o", markersize=4, label=label)
+    axes.axhline(1.0, color="0.6", linewidth=1)
+    axes.set_xscale("log")
+    axes.set(xlabel="commanded EM gain", ylabel="measured / commanded")
+    axes.legend()
+    return figure
+
+
+def relative_gains(table: Table) -> Figure:
+    """Relative gain by counts at every EM gain, with errors and deviations."""
+    rows = table.table
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for em_gain in np.unique(rows["em_gain"]):
+        own = rows[rows["em_gain"] == em_gain]
+        counts, error = own["counts"].value, own["relative_gain_error"]
+        top.errorbar(counts, own["relative_gain"], error, fmt="o-", markersize=3, linewidth=1,
+                     label=f"EM gain {em_gain:g}")  # fmt: skip
+        bottom.errorbar(counts, 100 * own["residual"], 100 * error, fmt="o", markersize=3)
+    top.set(ylabel="relative gain")
+    top.legend()
+    bottom.axhline(0.0, color="0.6", linewidth=1)
+    bottom.set_xscale("log")
+    bottom.set(xlabel="counts (adu)", ylabel="residual (%)")
+    return figure
+
+
+def dark_ramp(table: Table) -> Figure:
+    """Mean charge of dark frames by exposure time, with the fitted line."""
+    rows = table.table
+    seconds, charge = rows["exposure_time"].value, rows["charge"].value
+    error, fit = rows["charge_error"].value, rows["fit"].value
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    top.errorbar(seconds, charge, error, fmt="o", markersize=4, label="mean of the pixels")
+    top.plot(seconds, fit, label="clock-induced charge + dark current")
+    top.set(ylabel="charge (electron)", ylim=(0, None))
+    top.legend()
+    bottom.errorbar(seconds, (charge - fit) / error, 1.0, fmt="o", markersize=4)
+    bottom.axhline(0.0, color="0.6", linewidth=1)
+    bottom.set(xlabel="exposure time (s)", ylabel="deviation / error")
+    return figure
+
+
+def trails(table: Table) -> Figure:
+    """Trails behind the edges of bright frames with the fitted ones."""
+    rows = table.table
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), DIRECTIONS, strict=True):
+        trail, error, fit = (
+            rows[f"{name}_{kind}"][0].value for kind in ("trail", "trail_error", "trail_fit")
+        )
+        pixel = np.arange(1, len(trail) + 1)
+        axes.errorbar(pixel, trail, error, fmt="o", markersize=4, label="brightest edges")
+        axes.plot(pixel, fit, label="fit")
+        inefficiency, release = (
+            float(getattr(rows[f"{name}_{kind}"][0], "value", rows[f"{name}_{kind}"][0]))
+            for kind in ("inefficiency", "release")
+        )
+        axes.set(
+            title=f"{name}: {inefficiency:.2e} per transfer, release {release:.2f} pixel",
+            xlabel="pixel behind the edge", ylabel="charge (electron)",
+        )  # fmt: skip
+        axes.axhline(0.0, color="0.6", linewidth=1)
+        axes.legend()
+    return figure
