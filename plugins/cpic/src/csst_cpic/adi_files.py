@@ -142,16 +142,19 @@ def _plain(header: fits.Header) -> dict[str, Any]:
 
 def _meta(header: Header, path: Path) -> Meta:
     """Return what the header says of every frame; the object is named by the file."""
-    exposure = next((header[key] for key in _EXPOSURE if _number(header.get(key))), None)
-    scale = header.get("PIXSCALE")
+    exposure = next((number for key in _EXPOSURE if (number := _positive(header, key))), None)
+    scale = _positive(header, "PIXSCALE")
     return Meta(
         object=path.name.partition("_cube")[0],
         telescope=str(header["TELESCOP"]) if "TELESCOP" in header else None,
         instrument=str(header["INSTRUME"]) if "INSTRUME" in header else None,
-        exposure_time=None if exposure is None else float(exposure) * u.s,
-        pixel_scale=float(scale) * u.arcsec if _number(scale) else None,
+        exposure_time=None if exposure is None else exposure * u.s,
+        pixel_scale=None if scale is None else scale * u.arcsec,
     )
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+def _positive(header: Header, key: str) -> float | None:
+    value = header.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if value > 0 else None

@@ -24,8 +24,10 @@ class PointSource:
     peak.
     """
 
+    image: Float
+    """Unit contrast, centred on the central pixel."""
     coefficients: Float
-    """Spline coefficients of the image of unit contrast, centred on the central pixel."""
+    """Spline coefficients of `image`."""
     angles_deg: Float
     """Position angle of each frame's +y axis, shape (frames,)."""
     scales: Float
@@ -37,7 +39,8 @@ class PointSource:
     ) -> PointSource:
         """Make one from the image of the star without coronagraph (odd, centred)."""
         image = np.asarray(star, np.float64)
-        return cls(spline_filter(image, _ORDER, mode="grid-constant"), angles_deg, scales)
+        coefficients = spline_filter(image, _ORDER, mode="grid-constant")
+        return cls(image, coefficients, angles_deg, scales)
 
     def add(
         self,

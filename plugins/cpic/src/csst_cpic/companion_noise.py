@@ -1,0 +1,151 @@
+"""Noise of a reduced image around a ring: how its pixels are correlated, and what it does to a fit.
+
+Residual noise changes with the separation from the star but, to first order, not with the
+position angle, so the rest of the ring shows what the noise at the place of a companion is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+from csst_cpic.sky_frame import central_pixel
+from csstcore.api import UnprocessableData
+
+Float = NDArray[np.float64]
+
+_SMALLEST_EIGENVALUE = 1e-3
+"""Of a covariance, in units of the largest: a measured one may have negative ones."""
+_WORST_CONDITION = 1e12
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseCorrelation:
+    """Covariance of two pixels by their distance."""
+
+    distance_pixel: Float
+    covariance: Float
+
+    @classmethod
+    def measured(
+        cls, image: NDArray[np.float32], use: NDArray[np.bool_], reach_pixel: int
+    ) -> NoiseCorrelation:
+        """Measure it from pairs of pixels of a ring.
+
+        Parameters
+        ----------
+        image
+            Residuals.
+        use
+            The pixels of the ring that show nothing but noise.
+        reach_pixel
+            Largest distance; beyond it the covariance is zero.
+        """
+        values = np.where(use, image, 0.0).astype(np.float64)
+        products: dict[int, list[float]] = {}
+        for dy in range(reach_pixel + 1):
+            for dx in range(-reach_pixel if dy else 0, reach_pixel + 1):
+                if dx * dx + dy * dy > reach_pixel**2:
+                    continue
+                first, second = _shifted(values, dy, dx)
+                one, other = _shifted(use, dy, dx)
+                total = products.setdefault(dx * dx + dy * dy, [0.0, 0.0])
+                total[0] += float(np.sum(first * second))
+                total[1] += float(np.count_nonzero(one & other))
+        squares = sorted(square for square in products if products[square][1] > 0)
+        means = [products[square][0] / products[square][1] for square in squares]
+        return cls(np.sqrt([*squares, (reach_pixel + 1) ** 2]), np.array([*means, 0.0]))
+
+    def inverse(self, y: NDArray[np.intp], x: NDArray[np.intp]) -> Float:
+        """Return the inverse of the covariance of pixels at these places."""
+        distance = np.hypot(np.subtract.outer(y, y), np.subtract.outer(x, x))
+        matrix = np.interp(distance, self.distance_pixel, self.covariance)
+        values, vectors = np.linalg.eigh(matrix)
+        values = np.maximum(values, _SMALLEST_EIGENVALUE * values[-1])
+        return np.asarray(vectors / values @ vectors.T)
+
+
+def _shifted(plane: NDArray[Any], dy: int, dx: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the two parts of a plane that lie on each other when it is moved by (dy, dx)."""
+    rows, columns = plane.shape
+    left, right = max(-dx, 0), max(dx, 0)
+    return (
+        plane[: rows - dy, left : columns - right],
+        plane[dy:, right : columns - left],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LinearFit:
+    """The generalised least-squares step of a few parameters in a patch of the image."""
+
+    responses: Float
+    """Derivatives of the image by the parameters at the companion, shape (parameters, rows,
+    columns)."""
+    noise: NoiseCorrelation
+    patch: tuple[NDArray[np.intp], NDArray[np.intp]]
+    """Rows and columns of the pixels."""
+    estimator: Float
+    """Shape (parameters, pixels): times the pixels gives the parameters."""
+    formal_errors: Float
+    """Standard deviations of the parameters if the noise is as measured."""
+
+    @classmethod
+    def of(
+        cls,
+        responses: Float,
+        noise: NoiseCorrelation,
+        patch: NDArray[np.bool_],
+        turned_deg: float = 0.0,
+    ) -> LinearFit:
+        """Make one.
+
+        Parameters
+        ----------
+        responses, noise
+            See the class.
+        patch
+            The pixels to be used.
+        turned_deg
+            How far the responses are to be turned around the star, through East.
+
+        Raises
+        ------
+        UnprocessableData
+            If the pixels do not tell the parameters apart.
+        """
+        rows, columns = np.nonzero(patch)
+        templates = _turned(responses, rows, columns, turned_deg)
+        weighted = templates @ noise.inverse(rows, columns)
+        normal = weighted @ templates.T
+        if not np.isfinite(normal).all() or np.linalg.cond(normal) > _WORST_CONDITION:
+            raise UnprocessableData("the reduced image does not tell the companion's parameters")
+        errors: Float = np.sqrt(np.diag(np.linalg.inv(normal)))
+        estimator = np.linalg.solve(normal, weighted).astype(np.float64)
+        return cls(responses, noise, (rows, columns), estimator, errors)
+
+    def turned(self, angle_deg: float, patch: NDArray[np.bool_]) -> LinearFit:
+        """Return the same fit at another position angle."""
+        return LinearFit.of(self.responses, self.noise, patch, angle_deg)
+
+    def step(self, image: NDArray[np.float32]) -> Float:
+        """Return what the residuals of an image amount to."""
+        return np.asarray(self.estimator @ image[self.patch].astype(np.float64))
+
+
+def _turned(
+    responses: Float, rows: NDArray[np.intp], columns: NDArray[np.intp], angle_deg: float
+) -> Float:
+    """Return responses at pixels, as if the companion were at a larger position angle."""
+    if not angle_deg:
+        return responses[:, rows, columns]
+    row, column = central_pixel(responses.shape)
+    cosine, sine = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    dx, dy = columns - column, rows - row
+    origin = [row + dy * cosine - dx * sine, column + dx * cosine + dy * sine]
+    planes = [map_coordinates(plane, origin, order=3) for plane in responses]
+    return np.array(planes, np.float64)
