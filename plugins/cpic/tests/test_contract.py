@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib.resources import files
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+
+from csst_cpic.detector import Detector
+from csstcore.api import Image, Mask, Meta, Table
 from csstcore.testing.contract import *  # noqa: F403
 
 PLUGIN = "cpic"
 
+_TOML = files("csst_cpic") / "references/detector_176x136.toml"
+DETECTOR = Detector(**tomllib.loads(_TOML.read_text()))
+META = Meta(em_gain=100.0 * u.one, exposure_time=10.0 * u.s)
 
-def examples():
+
+def raw() -> Image:
+    """A raw frame of read noise."""
+    noise = np.random.default_rng(1).normal(30.0, 5.0, DETECTOR.raw_shape)
+    return Image(noise.astype(np.uint16), u.adu, meta=META)
+
+
+def image(unit: u.UnitBase = u.electron) -> Image:
+    """A small image with variance and flags."""
+    planes = np.ones((8, 8), np.float32), np.zeros((8, 8), np.uint16)
+    return Image(planes[0], unit, planes[0].copy(), planes[1], meta=META)
+
+
+def detector_chain() -> dict[str, Any]:
+    """A call of every stage from raw frames to Level 1."""
+    rate = image(u.electron / u.s)
+    gains = Table(QTable({"commanded_em_gain": [10.0, 1000.0], "em_gain": [10.2, 1020.0]}))
+    curve = QTable({"em_gain": [100.0] * 2, "counts": [1.0, 9.0] * u.adu})
+    curve["relative_gain"] = [1.0, 1.1]
+    hits = [Mask(np.zeros((8, 8), np.bool_))] * 3
+    return {
+        "check_series": (([raw(), raw(), raw()],), {}),
+        "flag_saturation": ((raw(), DETECTOR), {"full_fraction": 0.9}),
+        "subtract_bias_level": ((raw(), DETECTOR), {}),
+        "correct_nonlinearity": ((image(u.adu), Table(curve)), {}),
+        "to_electrons": ((image(u.adu), DETECTOR, gains), {}),
+        "flag_bad_pixels": ((image(), image()), {}),
+        "average_frames": (([image(), image(), image()], hits), {}),
+        "estimate_variance": ((image(), image(), DETECTOR), {}),
+        "subtract_dark_and_cic": ((image(), rate, image()), {}),
+        "subtract_background": ((image(), rate), {}),
+    }
+
+
+def examples() -> dict[str, Any]:
     """A call of every stage."""
-    return {}
+    return detector_chain()

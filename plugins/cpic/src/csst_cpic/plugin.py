@@ -20,7 +20,58 @@ _CALIBRATION_FIGURES = "csst_cpic.figures_calibration"
 @hookimpl
 def csst_stages() -> list[Stage]:
     """Return the stages of this plugin."""
-    return []
+    return [
+        Stage(
+            "check_series",
+            "csst_cpic.stages.series:check_series",
+            "Check that frames are one series, and leave out those that hold nothing",
+        ),
+        Stage(
+            "flag_saturation",
+            "csst_cpic.stages.saturation:flag_saturation",
+            "Flag as ``saturated`` the raw pixels at the limit of pixel, register or converter",
+        ),
+        Stage(
+            "subtract_bias_level",
+            "csst_cpic.stages.bias_level:subtract_bias_level",
+            "Subtract the bias level of every row and keep the data section",
+        ),
+        Stage(
+            "correct_nonlinearity",
+            "csst_cpic.stages.nonlinearity:correct_nonlinearity",
+            "Correct the non-linear response of the amplifier",
+        ),
+        Stage(
+            "to_electrons",
+            "csst_cpic.stages.electrons:to_electrons",
+            "Convert an image from adu to electrons before multiplication",
+        ),
+        Stage(
+            "flag_bad_pixels",
+            "csst_cpic.stages.bad_pixels:flag_bad_pixels",
+            "Flag as ``bad``, ``hot`` or ``warm`` what the mask of bad pixels says",
+        ),
+        Stage(
+            "average_frames",
+            "csst_cpic.stages.variance:average_frames",
+            "Average the frames of a series without cosmic rays",
+        ),
+        Stage(
+            "estimate_variance",
+            "csst_cpic.stages.variance:estimate_variance",
+            "Add read noise and the noise of multiplied charge to the variance",
+        ),
+        Stage(
+            "subtract_dark_and_cic",
+            "csst_cpic.stages.dark:subtract_dark_and_cic",
+            "Subtract the dark current of the exposure and the clock-induced charge of a frame",
+        ),
+        Stage(
+            "subtract_background",
+            "csst_cpic.stages.background:subtract_background",
+            "Subtract the background of the sky and of scattered light",
+        ),
+    ]
 
 
 @hookimpl

@@ -1,0 +1,90 @@
+"""Whether frames belong together, before anything is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+from csstcore.api import Image, UnprocessableData, caveat, metric
+
+TOLD_APART = 3
+"""Frames from which an outlier in one of them stands out."""
+
+
+def check_series(frames: Sequence[Image]) -> Annotated[Sequence[Image | None], "frames"]:
+    """Check that frames are one series, and leave out those that hold nothing.
+
+    A frame that was lost on the way is filled with one value, by the recorder or the archive; so
+    is one beyond the converter's limit throughout. Such frames are left out, with a caveat.
+
+    Parameters
+    ----------
+    frames
+        Raw frames of one observation.
+
+    Returns
+    -------
+    frames
+        The same; None for frames left out. Metrics: ``frames`` and ``frames_left_out``.
+
+    Raises
+    ------
+    UnprocessableData
+        If frames differ in shape, EM gain, exposure time, filter, roll or detector, or all hold
+        nothing.
+    """
+    _require_one("shapes (rows, columns)", [frame.shape for frame in frames])
+    for name, what in _FACTS.items():
+        _require_one(what, [_plain(getattr(frame.meta, name)) for frame in frames])
+    kept = [_unless_constant(number, frame) for number, frame in enumerate(frames)]
+    left = sum(frame is not None for frame in kept)
+    metric("frames", left)
+    metric("frames_left_out", len(kept) - left)
+    if not left:
+        raise UnprocessableData(f"no frame of {len(kept)} holds anything: {_cause(frames)}")
+    if left < TOLD_APART:
+        caveat(f"{left} of {TOLD_APART} frames wanted to tell cosmic rays from light")
+    return kept
+
+
+_FACTS = {
+    "em_gain": "EM gains",
+    "exposure_time": "exposure times",
+    "filter": "filters",
+    "position_angle": "position angles",
+    "detector": "detectors",
+    "obs_id": "observations",
+}
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+def _require_one(what: str, values: Iterable[Any]) -> None:
+    found = list(dict.fromkeys(values))
+    if len(found) > 1:
+        raise UnprocessableData(
+            f"the frames have {len(found)} different {what}: "
+            f"{', '.join(str(value) for value in found[:4])}; expected one series"
+        )
+
+
+def _unless_constant(number: int, frame: Image) -> Image | None:
+    if not _constant(frame):
+        return frame
+    caveat(f"frame {number} is left out: {_filling(frame)}")
+    return None
+
+
+def _constant(frame: Image) -> bool:
+    return bool(frame.data.min() == frame.data.max())
+
+
+def _filling(frame: Image) -> str:
+    return f"all its pixels are {frame.data.flat[0]:g}, so it is missing or beyond the converter"
+
+
+def _cause(frames: Sequence[Image]) -> str:
+    values = dict.fromkeys(f"{frame.data.flat[0]:g}" for frame in frames)
+    return f"all pixels are {' or '.join(list(values)[:4])}"

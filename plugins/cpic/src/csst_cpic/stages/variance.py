@@ -1,0 +1,125 @@
+"""Variance of a frame from the mean of its series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve
+
+from csst_cpic.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
+from csst_cpic.detector import Detector
+from csst_cpic.em_statistics import excess_noise_factor
+from csstcore.api import Image, InPlace, Mask, Reference, each, pieces, replace
+
+ENOUGH_ELECTRON = 100.0
+"""Charge in all frames from which a mean is good enough for a variance, to a tenth or so."""
+PASSES = (1, 2, 4, 8)
+"""Numbers of 3 x 3 means (weights 1-2-1), over more and more pixels."""
+
+
+def average_frames(
+    frames: Sequence[Image], cosmic_rays: Sequence[Mask]
+) -> Annotated[Image, "mean_frame"]:
+    """Average the frames of a series without cosmic rays.
+
+    Parameters
+    ----------
+    frames
+        Of one shape and unit.
+    cosmic_rays
+        Where each of them is not to be used.
+
+    Returns
+    -------
+    mean_frame
+        Mean of each pixel, flagged ``cosmic_ray`` where no frame has a number. Where all frames
+        together have less than 100 electrons it is the mean over as many neighbours as that
+        takes, at most some 50: in the noise of few electrons a pixel would be its own measure.
+    """
+    first = frames[0]
+    for frame in frames:
+        require_unit(frame, first.unit)
+        require_shape(frame, first.shape, "the first frame")
+    sums = np.empty(first.shape, np.float32)
+    count = np.empty(first.shape, np.float32)
+
+    def average(rows: slice) -> None:
+        total = np.zeros(sums[rows].shape, np.float64)
+        number = np.zeros(sums[rows].shape, np.int32)
+        for frame, hit in zip(frames, cosmic_rays, strict=True):
+            data = frame.data[rows]
+            used = np.isfinite(data) & ~hit.mask[rows]
+            np.add(total, data, out=total, where=used)
+            number += used
+        sums[rows], count[rows] = total, number
+
+    each(average, pieces(first.shape[0]))
+    expected = Image(_mean_of_enough(sums, count), first.unit, meta=replace(first.meta, frame=None))
+    expected.set_flag("cosmic_ray", count == 0)
+    return expected
+
+
+def _mean_of_enough(sums: NDArray[np.float32], count: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return sums over counts; of as many neighbours as give enough charge, if any do."""
+    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+    mean = np.divide(sums, np.maximum(count, 1), dtype=np.float32)
+    few = sums < ENOUGH_ELECTRON
+    done, total, weight = 0, sums, count
+    for passes in PASSES:
+        if not few.any():
+            break
+        for _ in range(passes - done):
+            total = convolve(total, kernel, mode="nearest")
+            weight = convolve(weight, kernel, mode="nearest")
+        done = passes
+        mean[few] = total[few] / np.maximum(weight[few], 1e-3)
+        few &= 2 * np.pi * passes * total < ENOUGH_ELECTRON  # they weigh like so many pixels
+    return mean
+
+
+def estimate_variance(
+    image: InPlace[Image], mean_frame: Image, detector: Reference[Detector]
+) -> Image:
+    """Add read noise and the noise of multiplied charge to the variance.
+
+    ``F^2 q + (sigma / G)^2`` electron^2 before multiplication, with the mean charge q of the
+    pixel (light, dark current, clock-induced charge), the excess noise factor F^2 of the
+    register (Robbins & Hadwen 2003), read noise sigma and EM gain G. The charge is that of the
+    mean frame: a variance from the noisy pixel itself would be small where its noise is
+    negative, and weighted means biased low.
+
+    Parameters
+    ----------
+    image
+        Electrons per frame before multiplication, with all its charge; the variance is changed
+        in place, or made.
+    mean_frame
+        Mean of the series in the same unit.
+    detector
+        Stages of the register, and read noise where the frame has none.
+
+    Raises
+    ------
+    UnprocessableData
+        If units or shapes do not fit, or there is no EM gain.
+    """
+    require_unit(image, u.electron)
+    require_unit(mean_frame, u.electron, "mean frame")
+    require_shape(image, mean_frame.shape, "the mean frame")
+    em_gain = em_gain_of(image)
+    excess = np.float32(excess_noise_factor(em_gain, detector.register_stages))
+    read_variance = np.float32((read_noise_electron(image, detector) / em_gain) ** 2)
+    variance = np.zeros(image.shape, np.float32) if image.variance is None else image.variance
+
+    def add(rows: slice) -> None:
+        charge = np.maximum(mean_frame.data[rows], 0)
+        charge *= excess
+        charge += read_variance
+        variance[rows] += charge
+
+    each(add, pieces(image.shape[0]))
+    return replace(image, variance=variance)

@@ -1,0 +1,67 @@
+"""What is not one series, and frames that hold nothing."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+import pytest
+
+from csst_cpic.stages.series import check_series
+from csstcore.api import Image, Meta, UnprocessableData
+from csstcore.notes import collecting
+
+
+def frame(number: int = 0, *, shape=(6, 5), **facts) -> Image:
+    """A raw frame."""
+    values = {"em_gain": 50.0 * u.one, "exposure_time": 10.0 * u.s, "filter": "f661"} | facts
+    data = np.random.default_rng(number).integers(20, 40, shape).astype(np.uint16)
+    return Image(data, u.adu, meta=Meta(frame=number, **values))
+
+
+def test_a_series_is_left_as_it_is():
+    frames = [frame(k) for k in range(4)]
+    with collecting() as notes:
+        assert list(check_series(frames)) == frames
+    assert not notes.caveats
+    assert notes.metrics == {"frames": 4, "frames_left_out": 0}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (frame(1, em_gain=200.0 * u.one), "2 different EM gains: 50.0, 200.0"),
+        (frame(1, exposure_time=1.0 * u.s), "2 different exposure times: 10.0 s, 1.0 s"),
+        (frame(1, filter="f743"), "2 different filters: f661, f743"),
+        (frame(1, shape=(5, 5)), r"2 different shapes \(rows, columns\): \(6, 5\), \(5, 5\)"),
+        (frame(1, em_gain=None), "2 different EM gains: 50.0, None"),
+    ],
+)
+def test_what_differs_is_named(other, message):
+    with pytest.raises(UnprocessableData, match=message):
+        check_series([frame(0), other, frame(2)])
+
+
+def test_a_lost_frame_is_left_out_with_a_caveat():
+    frames = [frame(k) for k in range(5)]
+    frames[2].data[:] = 0
+    frames[4].data[:] = 65535
+    with collecting() as notes:
+        kept = check_series(frames)
+    assert [image is None for image in kept] == [False, False, True, False, True]
+    assert notes.caveats[0].startswith("frame 2 is left out: all its pixels are 0")
+    assert notes.caveats[1].startswith("frame 4 is left out: all its pixels are 65535")
+    assert notes.metrics["frames_left_out"] == 2
+
+
+def test_a_series_beyond_the_converter_throughout_is_refused():
+    frames = [frame(k) for k in range(3)]
+    for image in frames:
+        image.data[:] = 65535
+    with pytest.raises(UnprocessableData, match="no frame of 3 holds anything: all pixels are"):
+        check_series(frames)
+
+
+def test_a_single_frame_has_a_caveat():
+    with collecting() as notes:
+        check_series([frame()])
+    assert notes.caveats == ["1 of 3 frames wanted to tell cosmic rays from light"]
