@@ -47,6 +47,8 @@ def detector_chain() -> dict[str, Any]:
         "correct_nonlinearity": ((image(u.adu), Table(curve)), {}),
         "to_electrons": ((image(u.adu), DETECTOR, gains), {}),
         "flag_bad_pixels": ((image(), image()), {}),
+        "flag_cosmic_rays": (([image(), image(), image()], DETECTOR), {}),
+        "set_flags": ((image(), hits[0]), {}),
         "average_frames": (([image(), image(), image()], hits), {}),
         "estimate_variance": ((image(), image(), DETECTOR), {}),
         "subtract_dark_and_cic": ((image(), rate, image()), {}),

@@ -52,6 +52,16 @@ def csst_stages() -> list[Stage]:
             "Flag as ``bad``, ``hot`` or ``warm`` what the mask of bad pixels says",
         ),
         Stage(
+            "flag_cosmic_rays",
+            "csst_cpic.stages.cosmic_rays:flag_cosmic_rays",
+            "Find pixels hit by cosmic rays by comparing the frames of a series",
+        ),
+        Stage(
+            "set_flags",
+            "csst_cpic.stages.cosmic_rays:set_flags",
+            "Flag the pixels of a frame that cosmic rays hit",
+        ),
+        Stage(
             "average_frames",
             "csst_cpic.stages.variance:average_frames",
             "Average the frames of a series without cosmic rays",
