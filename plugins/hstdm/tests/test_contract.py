@@ -52,11 +52,20 @@ RECEIVER = Receiver(
     saturation_count=4.0e9,
     eta_hot=1.0,
     eta_cold=1.0,
+    eta_hot_error=0.005,
+    eta_cold_error=0.005,
     eta_l=0.96,
     eta_mb=0.8,
     eta_a=0.72,
     aperture_m=2.0,
     beam_factor=1.2,
+    tuning_range_hz=50e6,
+    sideband_gain_range_hz=1e9,
+    gain_drift=1e-3,
+    gain_drift_time_s=100.0,
+    t_rec_tolerance=0.05,
+    warmest_kelvin=300.0,
+    standing_wave_hz=1e8,
 )
 
 

@@ -47,6 +47,7 @@ def average_blocks(
     wanted: Sequence[str],
     *,
     gap_s: float,
+    tuning_range_hz: float,
     temperatures: Sequence[str] = (),
 ) -> list[Average]:
     """Return the averages of all blocks of dumps of some states, in the order of time.
@@ -62,6 +63,8 @@ def average_blocks(
         States.
     gap_s
         A longer gap in time ends a block.
+    tuning_range_hz
+        Local oscillators that differ by less belong to one tuning.
     temperatures
         Columns in kelvin to be averaged.
     """
@@ -69,7 +72,9 @@ def average_blocks(
     members: dict[Tuning, list[tuple[_Part, int]]] = {}
     for part in parts:
         rows = np.flatnonzero(part.good & (part.state != "SKIP"))
-        members.setdefault(part.setting.among(members), []).extend((part, int(row)) for row in rows)
+        members.setdefault(part.setting.among(members, tuning_range_hz), []).extend(
+            (part, int(row)) for row in rows
+        )
     averages = []
     for setting, of_setting in members.items():
         time_s = np.array([part.time_s[row] for part, row in of_setting])
@@ -104,7 +109,12 @@ class _Part:
             time_s,
             exposure_s,
             (row_flags(rows) == 0) & np.isfinite(time_s) & (exposure_s > 0),
-            {name: numbers(rows, name, u.K) for name in temperatures},
+            {
+                name: numbers(rows, name, u.K)
+                if name in rows.colnames
+                else np.full(len(rows), np.nan)
+                for name in temperatures
+            },
         )
 
 

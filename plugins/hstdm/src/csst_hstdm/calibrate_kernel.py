@@ -55,8 +55,8 @@ def calibrate_dump(
 
     Returns
     -------
-    float
-        Share of the OFFs in the variance of the noise, mean over the channels.
+    share, level
+        Share of the OFFs in the variance of the noise, mean over the channels; ON over OFF.
     """
     channels = len(counts)
     on_total, off_total = 0.0, 0.0
@@ -65,7 +65,8 @@ def calibrate_dump(
         if flags[c] == 0 and np.isfinite(off) and np.isfinite(counts[c]):
             on_total += counts[c] / exposure_s
             off_total += off
-    level = on_total / off_total if off_total > 0 else 1.0
+    known = on_total > 0 and off_total > 0
+    level = on_total / off_total if known else 1.0
     share, number = 0.0, 0
     for c in range(channels):
         off = (1 - weight) * off_before[c] + weight * off_after[c]
@@ -89,4 +90,4 @@ def calibrate_dump(
         variance[c] = noise + value * value * scale_variance[c]
         share += of_off / (of_on + of_off)
         number += 1
-    return share / number if number else np.nan
+    return share / number if number else np.nan, level if known else np.nan

@@ -35,16 +35,16 @@ def gain_drift(load_gain: Table) -> float:
     Parameters
     ----------
     load_gain
-        Of `solve_loads`; 0 with a single pair of each tuning.
+        Of `solve_loads`; NaN with a single pair of each tuning, which shows no drift.
     """
     table = load_gain.table
     tuning = numbers(table, "lo_frequency", u.Hz)
     gamma = np.asarray(table["gamma"].value, float)
-    changes = [0.0]
+    changes = []
     for lo_hz in np.unique(tuning):
         for before, after in pairwise(gamma[tuning == lo_hz]):
             changes.append(abs(finite_median(after / before) - 1))
-    return max(changes)
+    return max(changes, default=float("nan"))
 
 
 def system_temperature(dumps: Spectra) -> float:

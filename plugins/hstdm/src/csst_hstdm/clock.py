@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-LONGEST_ARC_S = 1200.0
-"""Dumps further apart in time are not compared by the arc between them, which has two ends."""
+EXACT_S = 300.0
+"""Over longer pauses, the way of the spacecraft is not known from two states exactly:"""
+PAUSE_ERROR = 2e-3
+"""part of the pause by which flattened Earth and small eccentricities move it (10 s per orbit)."""
 
 
 def clock_offsets(
@@ -14,6 +16,7 @@ def clock_offsets(
     exposure_s: NDArray[np.float64],
     position_km: NDArray[np.float64],
     velocity_km_s: NDArray[np.float64],
+    run: NDArray[np.int64],
     *,
     tolerance_s: float,
 ) -> NDArray[np.float64]:
@@ -21,8 +24,9 @@ def clock_offsets(
 
     Where positions are known, the time between two dumps must be that in which the spacecraft
     moved from one to the other: the angle between the positions over the angular rate
-    ``|r x v| / r^2``. Where they are not, only time that runs backwards shows a jump; then
-    every other leap counts as one too, as a pause cannot be told from it.
+    ``|r x v| / r^2``, and any number of orbits if there may be a pause. Inside a run there is
+    none of half an orbit. Where positions are not known, only time that runs backwards shows a
+    jump; then every other leap counts as one too, as a pause cannot be told from it.
 
     Parameters
     ----------
@@ -32,6 +36,8 @@ def clock_offsets(
         Exposure times.
     position_km, velocity_km_s
         Orbit of the dumps, shape (dumps, 3); NaN if unknown.
+    run
+        A number for each run of dumps that should have no gaps.
     tolerance_s
         Smaller jumps are not looked at.
 
@@ -46,9 +52,15 @@ def clock_offsets(
         return offset
     step = np.diff(time_s[known])
     expected = (exposure_s[known][:-1] + exposure_s[known][1:]) / 2
-    elapsed = _orbit_time(position_km[known], velocity_km_s[known])
-    by_orbit = np.isfinite(elapsed) & (step < LONGEST_ARC_S)
-    jump = np.where(by_orbit, step - elapsed, 0.0)
+    elapsed, period = _orbit_time(position_km[known], velocity_km_s[known])
+    by_orbit = np.isfinite(elapsed)
+    with np.errstate(invalid="ignore"):
+        jump = np.where(by_orbit, step - elapsed, 0.0)
+        orbits = np.maximum(np.round(jump / period), 0.0)
+        paused = by_orbit & ~((np.diff(run[known]) == 0) & (step > period / 2))
+        remainder = np.abs(jump - np.where(orbits > 0, orbits * period, 0.0))
+    allowed = tolerance_s + PAUSE_ERROR * np.maximum(step - EXACT_S, 0.0)
+    jump[paused & (remainder <= allowed)] = 0.0
     backwards = ~by_orbit & (step < expected / 2)
     if backwards.any():
         leap = ~by_orbit & (backwards | (step > 1.5 * expected + tolerance_s))
@@ -81,8 +93,8 @@ def dropped(
 
 def _orbit_time(
     position_km: NDArray[np.float64], velocity_km_s: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the time in which the spacecraft moves from each position to the next."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the time from each position to the next, less than half an orbit, and the period."""
     before, after = position_km[:-1], position_km[1:]
     normal = np.cross(position_km, velocity_km_s)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -90,7 +102,8 @@ def _orbit_time(
         arc = np.cross(before, after)
         sine = np.linalg.norm(arc, axis=1) * np.sign(np.sum(arc * normal[:-1], axis=1))
         angle = np.arctan2(sine, np.sum(before * after, axis=1))
-        return np.asarray(2 * angle / (rate[:-1] + rate[1:]))
+        mean = (rate[:-1] + rate[1:]) / 2
+        return angle / mean, 2 * np.pi / mean
 
 
 def _commonest(total: NDArray[np.float64], width_s: float) -> float:

@@ -18,9 +18,6 @@ STATES = ("ON", "OFF", "HOT", "COLD", "SKIP")
 POSITION = ("x", "y", "z")
 VELOCITY = ("vx", "vy", "vz")
 J2000_DAY = 2451545.0
-NEAR_LO_HZ = 50e6
-"""Loads and OFFs serve dumps whose local oscillator differs by less: it follows the velocity of the
-source by some MHz, and the receiver stays the same by intermediate frequency."""
 SAME_IF_HZ = 1000.0
 """Intermediate frequencies that differ by less are the same; a channel is 73 kHz."""
 
@@ -35,18 +32,18 @@ class Tuning:
     """Signal frequency of the first channel."""
     channels: int
 
-    def near(self, other: Tuning) -> bool:
+    def near(self, other: Tuning, range_hz: float) -> bool:
         """Return whether channels have the same intermediate frequencies, and the LO is near."""
         if_hz, other_if_hz = (abs(each.first_hz - each.lo_hz) for each in (self, other))
         return (
             (self.sideband, self.channels) == (other.sideband, other.channels)
-            and abs(self.lo_hz - other.lo_hz) <= NEAR_LO_HZ
+            and abs(self.lo_hz - other.lo_hz) <= range_hz
             and abs(if_hz - other_if_hz) <= SAME_IF_HZ
         )
 
-    def among(self, known: Iterable[Tuning]) -> Tuning:
+    def among(self, known: Iterable[Tuning], range_hz: float) -> Tuning:
         """Return the first of `known` that is near, or this one."""
-        return next((other for other in known if self.near(other)), self)
+        return next((other for other in known if self.near(other, range_hz)), self)
 
 
 def rows_of(dumps: Spectra) -> QTable:
@@ -95,6 +92,18 @@ def numbers(rows: QTable, name: str, unit: u.UnitBase) -> NDArray[np.float64]:
         return _plain(u.Quantity(_filled(rows[name])).to_value(unit))
     except u.UnitConversionError as error:
         raise UnprocessableData(f"column {name} is not in {unit}: {error}") from error
+
+
+def integers(rows: QTable, name: str) -> NDArray[np.int64]:
+    """Return a column of whole numbers, -1 where it is masked.
+
+    Raises
+    ------
+    UnprocessableData
+        If the column is absent.
+    """
+    _require(rows, name)
+    return np.asarray(_filled(rows[name], -1), np.int64)
 
 
 def vectors(rows: QTable, names: tuple[str, str, str], unit: u.UnitBase) -> NDArray[np.float64]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
 
 import astropy.units as u
 import numpy as np
@@ -10,9 +13,13 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from csst_hstdm.dump_rows import Tuning, numbers, seconds
+from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.medians import finite_median
+from csst_hstdm.receiver import Receiver
 
 Plane = NDArray[np.float64]
+Interval: TypeAlias = tuple[int, int]
+"""Two loads next to each other, as in `Bracket`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class GainCurve:
     flags: NDArray[np.uint16]
     drift_per_second: float
     """Growth of the variance of ln(gamma) with time."""
+    unstable: frozenset[Interval] = frozenset()
+    """Between which loads the gain did not drift evenly."""
 
     def at(self, time_s: float) -> tuple[Plane, Plane, Bracket]:
         """Return gain and receiver temperature of each channel at a time, linear in between."""
@@ -47,6 +56,13 @@ class GainCurve:
         b, a, w = place.before, place.after, place.weight
         gamma = (1 - w) * self.gamma[b] + w * self.gamma[a]
         return gamma, (1 - w) * self.t_rec_kelvin[b] + w * self.t_rec_kelvin[a], place
+
+    def flags_at(self, place: Bracket) -> NDArray[np.uint16]:
+        """Return the flags of each channel at a time."""
+        flags = self.flags[place.before] | self.flags[place.after]
+        if (place.before, place.after) in self.unstable:
+            flags |= np.uint16(FLAG_BITS["unstable_gain"])
+        return np.asarray(flags)
 
     def drift_variance(self, place: Bracket) -> float:
         """Return the variance of ln(gamma) from its walk between the loads.
@@ -72,8 +88,55 @@ def bracket(times_s: Plane, time_s: float) -> Bracket:
     return Bracket(before, after, weight, min(weight, 1 - weight) * length_s)
 
 
-def gain_curve(load_gain: QTable, setting: Tuning) -> GainCurve | None:
-    """Return the curve of a tuning from `solve_loads`; None without a row that is near."""
+def uneven_gains(
+    t_sys: Plane, time_s: Plane, intervals: Sequence[Interval], limit: float, *, gap_s: float
+) -> tuple[NDArray[np.bool_], frozenset[Interval]]:
+    """Return OFFs whose gain differs, and intervals between loads in which it steps.
+
+    With the right gain the system temperature of all OFFs is nearly the same. One OFF that differs
+    from those before and after, which agree, is wrong by itself. If two in a row differ, the gain
+    stepped between them, and the gains interpolated between the loads about them are wrong.
+
+    Parameters
+    ----------
+    t_sys
+        Of each OFF, in the order of time; those that are not finite are not looked at.
+    time_s
+        Of the OFFs.
+    intervals
+        Between which loads each one lies.
+    limit
+        Largest relative difference.
+    gap_s
+        OFFs further apart are not compared.
+    """
+    wrong = np.zeros(len(t_sys), bool)
+    level = np.log(np.where(t_sys > 0, t_sys, np.nan))
+
+    def differ(i: int, j: int) -> bool:
+        return bool(time_s[j] - time_s[i] <= gap_s and abs(level[j] - level[i]) > limit)
+
+    known = [int(i) for i in np.flatnonzero(np.isfinite(level))]
+    for a, b, c in zip(known, known[1:], known[2:], strict=False):
+        wrong[b] |= differ(a, b) and differ(b, c) and not differ(a, c) and not wrong[a]
+    kept = [i for i in known if not wrong[i]]
+    unstable = set()
+    for a, b in pairwise(kept):
+        if differ(a, b):
+            unstable |= {intervals[a], intervals[b]}
+    for interval in set(intervals):
+        inside = [level[i] for i in kept if intervals[i] == interval]
+        if inside and max(inside) - min(inside) > limit and len(set(interval)) == 2:
+            unstable.add(interval)
+    return wrong, frozenset(unstable)
+
+
+def gain_curve(load_gain: QTable, setting: Tuning, receiver: Receiver) -> GainCurve | None:
+    """Return the curve of a tuning from `solve_loads`; None without a row that is near.
+
+    The drift is the mean of those seen between pairs of loads and, counted as one more, that
+    which the receiver should have: a single pair shows none, and two may agree by chance.
+    """
     channels = load_gain["gamma"].shape[1]
     solved = zip(
         numbers(load_gain, "lo_frequency", u.Hz),
@@ -82,7 +145,11 @@ def gain_curve(load_gain: QTable, setting: Tuning) -> GainCurve | None:
         strict=True,
     )
     same = np.array(
-        [setting.near(Tuning(lo, str(side), first, channels)) for lo, side, first in solved], bool
+        [
+            setting.near(Tuning(lo, str(side), first, channels), receiver.tuning_range_hz)
+            for lo, side, first in solved
+        ],
+        bool,
     )
     if not same.any():
         return None
@@ -96,7 +163,8 @@ def gain_curve(load_gain: QTable, setting: Tuning) -> GainCurve | None:
     step = np.diff(time_s)
     change = np.array([_log_ratio(a, b) for a, b in zip(gamma[1:], gamma[:-1], strict=True)])
     known = (step > 0) & np.isfinite(change)
-    drift = float(np.mean(change[known] ** 2 / step[known])) if known.any() else 0.0
+    seen = change[known] ** 2 / step[known]
+    drift = float(np.mean([receiver.drift_per_second, *seen]))
     flags = np.asarray(rows["flags"], np.uint16)
     return GainCurve(time_s, gamma, relative_variance, numbers(rows, "t_rec", u.K), flags, drift)
 

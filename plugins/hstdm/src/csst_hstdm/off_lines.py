@@ -4,58 +4,143 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
+from csst_hstdm.averages import Average
+from csst_hstdm.dump_rows import numbers, rows_of, seconds, states, tuning
+from csst_hstdm.line_places import line_places
 from csst_hstdm.outliers import MAD_TO_SIGMA
+from csstcore.api import Spectra
 
-WIDTHS = (8, 16, 32, 64, 128, 256)
-"""Channels over which a line is looked for."""
+NARROWEST = 4
+"""Channels over which a line is looked for at least, and twice as many again and again."""
+WIDE = 16
+"""Lines wider than this part of the band leave too little of it to tell the scatter: that of
+structure one to four times narrower stands for it."""
+SAME_PLACE_DEG = 0.02
+"""OFFs nearer to each other than a beam are one position."""
+
+Plane = NDArray[np.float64]
 
 
-TOGETHER_S = 300.0
-"""OFFs that are looked at together: in this time a line moves by 60 channels at most."""
+def off_shifts(
+    series: Sequence[Spectra], offs: Sequence[Average], range_hz: float
+) -> NDArray[np.int64]:
+    """Return by how many channels lines are shifted in each OFF, and the number of its position.
+
+    Parameters
+    ----------
+    series
+        All files.
+    offs
+        OFFs of one tuning.
+    range_hz
+        Local oscillators that differ by less belong to one tuning.
+
+    Returns
+    -------
+    NDArray
+        Shape (OFFs, 2); shifts are 0 where the velocity is not known.
+    """
+    times, values = [], []
+    for part in series:
+        rows = rows_of(part)
+        off = states(rows) == "OFF"
+        if off.any() and tuning(part).near(offs[0].tuning, range_hz):
+            place = line_places(part)[off]
+            sky = [
+                numbers(rows, name, u.deg)[off] for name in ("ra", "dec") if name in rows.colnames
+            ]
+            values.append(np.stack([place, *sky] if len(sky) == 2 else [place] * 3, axis=1))
+            times.append(seconds(rows)[off])
+    time_s, value = np.concatenate(times), np.concatenate(values)
+    known = np.isfinite(time_s + value.sum(axis=1))
+    shifts = np.zeros((len(offs), 2), np.int64)
+    if not known.any():
+        return shifts
+    nearest = [np.argmin(np.abs(time_s[known] - off.time_s)) for off in offs]
+    place, ra, dec = value[known][nearest].T
+    shifts[:, 0] = np.round(place - place[0])
+    across = np.cos(np.radians(dec))
+    for k in range(len(offs)):
+        apart = np.hypot((ra - ra[k] + 180) % 360 - 180, 0.0) * across
+        near = np.hypot(apart, dec - dec[k]) <= SAME_PLACE_DEG
+        shifts[k, 1] = np.argmax(near)
+    return shifts
 
 
 def lines_of_offs(
-    spectra: Sequence[NDArray[np.float64]], time_s: NDArray[np.float64], threshold: float
+    spectra: Sequence[Plane],
+    noise: Plane,
+    shifts: NDArray[np.int64],
+    threshold: float,
+    *,
+    longest_wave: float,
 ) -> list[NDArray[np.bool_]]:
-    """Return the channels of emission lines in each OFF, by itself and with those near in time.
+    """Return the channels of emission lines in each OFF, by itself and with those of its position.
+
+    OFFs of one position are averaged at the frequencies of the local standard of rest, where
+    their lines stay and errors of single channels do not.
 
     Parameters
     ----------
     spectra
         Temperatures of each OFF; NaN where not known.
-    time_s
-        Times of the OFFs.
+    noise
+        Of a channel of each OFF by the radiometer equation.
+    shifts
+        Of `off_shifts`.
     threshold
         In units of the robust scatter.
+    longest_wave
+        Longest period of standing waves, in channels.
     """
-    found = []
-    planes = np.stack(spectra)
-    for spectrum, moment in zip(spectra, time_s, strict=True):
-        near = planes[np.abs(time_s - moment) <= TOGETHER_S]
-        good = np.isfinite(near)
-        with np.errstate(invalid="ignore"):
-            mean = np.where(good, near, 0.0).sum(axis=0) / good.sum(axis=0)
-        found.append(line_channels(spectrum, threshold) | line_channels(mean, threshold))
+    found = [
+        line_channels(plane, sigma, threshold, longest_wave)
+        for plane, sigma in zip(spectra, noise, strict=True)
+    ]
+    channels = len(spectra[0])
+    for position in np.unique(shifts[:, 1]):
+        members = [int(k) for k in np.flatnonzero(shifts[:, 1] == position)]
+        if len(members) < 2:
+            continue
+        start = np.max(shifts[members, 0]) - shifts[members, 0]
+        total, number = np.zeros(channels + np.max(start)), np.zeros(channels + np.max(start))
+        for k, first in zip(members, start, strict=True):
+            good = np.isfinite(spectra[k])
+            total[first : first + channels] += np.where(good, spectra[k], 0.0)
+            number[first : first + channels] += good
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(number > np.max(number) / 2, total / number, np.nan)
+        sigma = float(np.sqrt(np.sum(noise[members] ** 2))) / len(members)
+        lines = line_channels(mean, sigma, threshold, longest_wave)
+        for k, first in zip(members, start, strict=True):
+            found[k] |= lines[first : first + channels]
     return found
 
 
-def line_channels(spectrum: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+def line_channels(
+    spectrum: Plane, noise: float, threshold: float, longest_wave: float
+) -> NDArray[np.bool_]:
     """Return the channels of emission lines in a spectrum.
 
     For each width the mean over it is compared with the mean of both flanks, which takes away any
     slope. A line stands out of the scatter of these differences over the band; smooth structure
-    such as standing waves is in that scatter itself.
+    such as standing waves is in that scatter itself, or shorter than the width.
 
     Parameters
     ----------
     spectrum
         Temperatures; NaN where not known.
+    noise
+        Of a channel by the radiometer equation; the scatter is believed to half of it.
     threshold
         In units of the robust scatter.
+    longest_wave
+        Longest period of standing waves, in channels.
 
     Returns
     -------
@@ -66,12 +151,11 @@ def line_channels(spectrum: NDArray[np.float64], threshold: float) -> NDArray[np
     good = np.isfinite(spectrum)
     total = np.concatenate([[0.0], np.cumsum(np.where(good, spectrum, 0.0))])
     count = np.concatenate([[0], np.cumsum(good)])
-    for width in WIDTHS:
-        if 8 * width > len(spectrum):
-            break
+    scatters: dict[int, float] = {}
+    for width in _widths(len(spectrum), longest_wave):
         start = np.arange(width, len(spectrum) - 2 * width + 1)
 
-        def mean(first: NDArray[np.intp], width: int = width) -> NDArray[np.float64]:
+        def mean(first: NDArray[np.intp], width: int = width) -> Plane:
             number = count[first + width] - count[first]
             with np.errstate(invalid="ignore", divide="ignore"):
                 value = (total[first + width] - total[first]) / number
@@ -81,11 +165,27 @@ def line_channels(spectrum: NDArray[np.float64], threshold: float) -> NDArray[np
         known = contrast[np.isfinite(contrast)]
         if not len(known):
             continue
-        deviation = contrast - np.median(known)
-        scatter = MAD_TO_SIGMA * np.median(np.abs(known - np.median(known)))
-        centres = start[deviation > threshold * scatter] + width // 2
+        wide = width * WIDE > len(spectrum) and width > longest_wave
+        middle = 0.0 if wide else float(np.median(known))
+        narrower = [scatters[w] for w in scatters if w * 4 * WIDE >= len(spectrum)]
+        if wide and narrower:
+            scatter = max(narrower)
+        else:
+            scatter = float(MAD_TO_SIGMA * np.median(np.abs(known - middle)))
+            scatter = scatters[width] = float(np.nanmax([scatter, noise / 2 / np.sqrt(width)]))
+        centres = start[contrast - middle > threshold * scatter] + width // 2
         if scatter > 0 and len(centres):
             hit = np.zeros(len(spectrum), bool)
             hit[centres] = True
             found |= binary_dilation(hit, iterations=width)
     return found
+
+
+def _widths(channels: int, longest_wave: float) -> list[int]:
+    """Return the widths of lines: to an eighth of the band, a quarter if waves are shorter."""
+    widths = []
+    width = NARROWEST
+    while 8 * width <= channels or (4 * width <= channels and width > longest_wave):
+        widths.append(width)
+        width *= 2
+    return widths

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 Fraction: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 
 _RADIAN_ARCSEC = 180 * 3600 / np.pi
 
@@ -41,6 +42,9 @@ class Receiver:
     """Coupling to the hot load, the rest sees the cold one (Ossenkopf 2003)."""
     eta_cold: Fraction
     """Coupling to the cold load, the rest sees the hot one."""
+    eta_hot_error: NotNegative
+    """Standard error of `eta_hot`, the same for all channels and times."""
+    eta_cold_error: NotNegative
     eta_l: Fraction
     """Forward efficiency."""
     eta_mb: Fraction
@@ -51,11 +55,32 @@ class Receiver:
     """Diameter."""
     beam_factor: Positive
     """Width of the beam (full, at half maximum) in units of wavelength over diameter."""
+    tuning_range_hz: Positive
+    """Loads and OFFs serve dumps whose local oscillator differs by less: it follows the velocity of
+    the source by some MHz, and the receiver stays the same by intermediate frequency."""
+    sideband_gain_range_hz: Positive
+    """Sideband gains measured at local oscillators further off are not used."""
+    gain_drift: Positive
+    """Standard deviation of the relative gain, where it is not measured."""
+    gain_drift_time_s: Positive
+    """Correlation time of that drift."""
+    t_rec_tolerance: Positive
+    """Relative error of the receiver temperature by which an OFF may be colder than nothing or
+    warmer than background and surroundings."""
+    warmest_kelvin: Positive
+    """Highest temperature of what the telescope sees past its forward beam."""
+    standing_wave_hz: Positive
+    """Longest period of standing waves: slower structure of an OFF is no standing wave."""
 
     @property
     def channel_width_hz(self) -> float:
         """Spacing of the channels of the full spectrometer."""
         return self.bandwidth_hz / self.channels
+
+    @property
+    def drift_per_second(self) -> float:
+        """Growth of the variance of ln(gain) with time, where it is not measured."""
+        return 2 * self.gain_drift**2 / self.gain_drift_time_s
 
     def noise_bandwidth_hz(self, spacing_hz: float | None = None) -> float:
         """Return the noise bandwidth of a channel.

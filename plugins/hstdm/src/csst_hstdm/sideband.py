@@ -12,7 +12,12 @@ from csstcore.api import Spectra, UnprocessableData
 
 
 def signal_gain(
-    reference: Spectra, signal_hz: NDArray[np.float64], lo_hz: float, sideband: str
+    reference: Spectra,
+    signal_hz: NDArray[np.float64],
+    lo_hz: float,
+    sideband: str,
+    *,
+    range_hz: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the gain of the signal sideband, and its error, at signal frequencies.
 
@@ -25,6 +30,8 @@ def signal_gain(
         Frequencies of the channels.
     lo_hz, sideband
         Tuning.
+    range_hz
+        Gains measured at local oscillators further off are not used.
 
     Raises
     ------
@@ -38,7 +45,13 @@ def signal_gain(
     if not same.any():
         raise UnprocessableData(f"hstdm.sideband_gain has no row for the sideband {sideband}")
     distance = np.where(same, np.abs(numbers(rows, "lo_frequency", u.Hz) - lo_hz), np.inf)
+    distance = np.where(np.isfinite(distance), distance, np.inf)
     row = int(np.argmin(distance))
+    if not distance[row] <= range_hz:
+        raise UnprocessableData(
+            f"hstdm.sideband_gain was measured {distance[row] / 1e9:.3f} GHz away from the local "
+            f"oscillator at {lo_hz / 1e9:.3f} GHz; expected at most {range_hz / 1e9:.3f} GHz"
+        )
     axis = reference.axis if reference.axis.ndim == 1 else reference.axis[row]
     known_hz = axis.to_value(u.Hz)
     order = np.argsort(known_hz)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from typing import Annotated
 
 import astropy.units as u
@@ -18,6 +19,7 @@ from csst_hstdm.calibrate_kernel import calibrate_dump
 from csst_hstdm.dump_rows import (
     J2000_DAY,
     Tuning,
+    integers,
     numbers,
     row_flags,
     rows_of,
@@ -26,12 +28,15 @@ from csst_hstdm.dump_rows import (
     tuning,
 )
 from csst_hstdm.flags import FLAG_BITS
-from csst_hstdm.gain_curve import GainCurve, bracket, gain_curve
+from csst_hstdm.gain_curve import Bracket, GainCurve, bracket, gain_curve, uneven_gains
+from csst_hstdm.gain_or_sky import Ratios, Shape, gain_steps
 from csst_hstdm.medians import finite_median
-from csst_hstdm.off_lines import lines_of_offs
+from csst_hstdm.off_lines import lines_of_offs, off_shifts
 from csst_hstdm.radiation import HERTZ_TO_KELVIN
 from csst_hstdm.receiver import Receiver
+from csst_hstdm.series import usable
 from csst_hstdm.sideband import signal_gain
+from csst_hstdm.unstable_dumps import STEPS_SIGMA, runs
 from csstcore.api import (
     Reference,
     Spectra,
@@ -48,8 +53,6 @@ Positive = Annotated[float, Field(gt=0)]
 Plane = NDArray[np.float64]
 
 ANTENNA = "T_A*"
-T_REC_ERROR = 0.05
-"""Relative error of T_rec by which an OFF may be colder than the zero point, half a photon."""
 
 
 def calibrate(
@@ -62,6 +65,7 @@ def calibrate(
     longest_load_gap_s: Positive = 900.0,
     longest_off_gap_s: Positive = 300.0,
     off_line_threshold: Positive = 6.0,
+    gain_jump: Positive = 0.01,
 ) -> tuple[Annotated[Sequence[Spectra | None], "dumps"], Annotated[Table, "system_temperature"]]:
     """Calibrate ON minus OFF to the antenna temperature of the signal sideband.
 
@@ -75,7 +79,8 @@ def calibrate(
     Parameters
     ----------
     dumps
-        Flagged counts of all files. Files without an ON give nothing.
+        Flagged counts of all files. Files without an ON give nothing, nor do those that do not
+        belong to the others.
     load_gain
         Of `solve_loads`.
     receiver
@@ -90,6 +95,10 @@ def calibrate(
         Dumps further from any OFF are flagged ``unstable_gain``.
     off_line_threshold
         Of lines in an OFF, in units of the scatter; their channels are flagged ``off_line``.
+    gain_jump
+        Relative change of the gain from OFF to ON, from one OFF to the next against the loads, or
+        inside an interval between loads, from which on it is unstable. Continuum sources are
+        told from it by the shape of the system temperature and by the way they pass the beam.
 
     Returns
     -------
@@ -104,26 +113,42 @@ def calibrate(
     UnprocessableData
         If not one file can be calibrated.
     """
-    offs = average_blocks(dumps, ("OFF",), gap_s=off_gap_s)
+    range_hz = receiver.tuning_range_hz
+    used = usable(dumps)
+    series = [part for part, good in zip(dumps, used, strict=True) if good]
+    offs = average_blocks(series, ("OFF",), gap_s=off_gap_s, tuning_range_hz=range_hz)
     curves: dict[Tuning, _Calibration] = {}
     refusals: list[str] = []
-    for part in dumps:
-        setting = tuning(part).among([*curves, *(off.tuning for off in offs)])
+    for part in series:
+        setting = tuning(part).among([*curves, *(off.tuning for off in offs)], range_hz)
         if setting not in curves and (states(rows_of(part)) == "ON").any():
-            curve = gain_curve(load_gain.table, setting)
+            curve = gain_curve(load_gain.table, setting, receiver)
             same = [off for off in offs if off.tuning == setting]
             if curve is None or not same:
                 lacking = "OFF" if curve is not None else "loads"
                 refusals.append(f"no {lacking} for the tuning of {setting.lo_hz / 1e9:.6f} GHz")
                 continue
-            curves[setting] = _Calibration.of(
-                part, setting, curve, same, receiver, sideband_gain, off_line_threshold
-            )
+            try:
+                curves[setting] = _Calibration.of(
+                    part,
+                    setting,
+                    curve,
+                    same,
+                    receiver,
+                    sideband_gain,
+                    off_shifts(series, same, range_hz),
+                    (off_line_threshold, gain_jump, longest_load_gap_s),
+                )
+            except UnprocessableData as error:
+                refusals.append(str(error))
     for why in sorted(set(refusals)):
         caveat(why)
-    limits = longest_load_gap_s, longest_off_gap_s
+    limits = longest_load_gap_s, longest_off_gap_s, gain_jump
     calibrated = [
-        _calibrated(part, curves.get(tuning(part).among(curves)), limits) for part in dumps
+        _calibrated(part, curves.get(tuning(part).among(curves, range_hz)), limits)
+        if good
+        else None
+        for part, good in zip(dumps, used, strict=True)
     ]
     if not any(part is not None for part in calibrated):
         raise UnprocessableData("; ".join(sorted(set(refusals))) or "no file has a dump of ON")
@@ -148,6 +173,8 @@ class _Calibration:
     gain_variance: Plane
     """Relative variance of the gain of the signal sideband."""
     samples_per_second: float
+    shape: Shape
+    """Of the system temperature."""
 
     @classmethod
     def of(
@@ -158,14 +185,21 @@ class _Calibration:
         offs: list[Average],
         receiver: Receiver,
         sideband_gain: Spectra,
-        threshold: float,
+        shifts: NDArray[np.int64],
+        limits: tuple[float, float, float],
     ) -> _Calibration:
         axis_hz = part.axis.to_value(u.Hz)
-        gain, error = signal_gain(sideband_gain, axis_hz, setting.lo_hz, setting.sideband)
+        gain, error = signal_gain(
+            sideband_gain,
+            axis_hz,
+            setting.lo_hz,
+            setting.sideband,
+            range_hz=receiver.sideband_gain_range_hz,
+        )
         spacing_hz = float(np.median(np.abs(np.diff(axis_hz))))
         samples = receiver.noise_bandwidth_hz(spacing_hz) * receiver.spectrometer_efficiency**2
-        zero_point = HERTZ_TO_KELVIN * float(np.median(axis_hz)) / 2
-        flags, t_sys, errors, skies = [], [], [], []
+        coldest, warmest = _sky_limits(receiver, float(np.median(axis_hz)))
+        flags, t_sys, errors, skies, places = [], [], [], [], []
         for off in offs:
             gamma, t_rec, place = curve.at(off.time_s)
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -173,15 +207,38 @@ class _Calibration:
                 relative = _gamma_variance(curve, off.time_s) + 1 / (samples * off.exposure_s)
             skies.append(temperature - t_rec)
             sky = finite_median(skies[-1])
-            impossible = not sky > zero_point - T_REC_ERROR * finite_median(t_rec)
+            margin = receiver.t_rec_tolerance * finite_median(t_rec)
+            impossible = not coldest - margin < sky < warmest + margin
+            places.append((place.before, place.after))
             if impossible:
                 caveat(f"an OFF is at {sky:.1f} K: the gain of the loads is not that of the sky")
             bits = off.flags | np.uint16(FLAG_BITS["unstable_gain"] if impossible else 0)
-            flags.append(bits | curve.flags[place.before] | curve.flags[place.after])
+            flags.append(bits | curve.flags_at(place))
             t_sys.append(temperature)
             errors.append(temperature * np.sqrt(relative))
         off_times = np.array([off.time_s for off in offs])
-        for bits, line in zip(flags, lines_of_offs(skies, off_times, threshold), strict=True):
+        levels = np.array([finite_median(plane) for plane in t_sys])
+        wrong, unstable = uneven_gains(levels, off_times, places, limits[1], gap_s=limits[2])
+        for bits in np.array(flags, object)[wrong] if wrong.any() else []:
+            bits |= np.uint16(FLAG_BITS["unstable_gain"])
+        if unstable or wrong.any():
+            caveat(
+                f"the gain of {np.count_nonzero(wrong)} OFFs differs from that of others; it steps "
+                f"in {len(unstable)} intervals between loads"
+            )
+            curve = replace_fields(curve, unstable=unstable)
+        noise = [
+            finite_median(plane / np.sqrt(samples * off.exposure_s))
+            for plane, off in zip(t_sys, offs, strict=True)
+        ]
+        found = lines_of_offs(
+            skies,
+            np.array(noise),
+            shifts,
+            limits[0],
+            longest_wave=receiver.standing_wave_hz / spacing_hz,
+        )
+        for bits, line in zip(flags, found, strict=True):
             bits[line] |= FLAG_BITS["off_line"]
             if line.any():
                 caveat(f"an OFF has lines in {np.count_nonzero(line)} channels")
@@ -196,7 +253,26 @@ class _Calibration:
             receiver.eta_l * gain,
             (error / gain) ** 2,
             samples,
+            _shape(t_sys, curve, offs, samples),
         )
+
+
+def _sky_limits(receiver: Receiver, frequency_hz: float) -> tuple[float, float]:
+    """Return the coldest and the warmest OFF, in kelvin with the zero point."""
+    zero_point = HERTZ_TO_KELVIN * frequency_hz / 2
+    return zero_point, zero_point + (1 - receiver.eta_l) * receiver.warmest_kelvin
+
+
+def _shape(t_sys: list[Plane], curve: GainCurve, offs: list[Average], samples: float) -> Shape:
+    """Return the shape of the system temperature over the band from all OFFs."""
+    planes = np.stack(t_sys)
+    good = np.isfinite(planes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(good, planes, 0.0).sum(axis=0) / good.sum(axis=0)
+        inverse = 1 / mean
+        variance = finite_median(curve.relative_variance) / len(curve.time_s)
+        variance += finite_median(1 / (samples * sum(off.exposure_s for off in offs)))
+    return Shape(inverse / np.nanmean(inverse) if good.any() else inverse, np.sqrt(variance))
 
 
 def _gamma_variance(curve: GainCurve, time_s: float) -> Plane:
@@ -209,7 +285,7 @@ def _gamma_variance(curve: GainCurve, time_s: float) -> Plane:
 
 
 def _calibrated(
-    part: Spectra, calibration: _Calibration | None, limits: tuple[float, float]
+    part: Spectra, calibration: _Calibration | None, limits: tuple[float, float, float]
 ) -> Spectra | None:
     """Return the ONs of one file; None without any, or without what calibrates them."""
     rows = rows_of(part)
@@ -222,7 +298,7 @@ def _calibrated(
     kept = rows[on]
     time_s, exposure_s = seconds(kept), numbers(kept, "exposure_time", u.s)
     bits = row_flags(kept)
-    share, t_sys, t_rec = (np.full(len(on), np.nan) for _ in range(3))
+    share, level, t_sys, t_rec = (np.full(len(on), np.nan) for _ in range(4))
     brackets = [bracket(calibration.off_times, t if np.isfinite(t) else 0.0) for t in time_s]
     off_level = np.array([finite_median(temperature) for temperature in calibration.t_sys])
     load_level = np.array([finite_median(line) for line in calibration.curve.t_rec_kelvin])
@@ -240,9 +316,9 @@ def _calibrated(
             if part.flags is not None:
                 flags[k] = part.flags[on[k]]
             extra = calibration.off_flags[off.before] | calibration.off_flags[off.after]
-            extra |= curve.flags[place.before] | curve.flags[place.after] | np.uint16(bits[k])
+            extra |= curve.flags_at(place) | np.uint16(bits[k])
             before, after = calibration.offs[off.before], calibration.offs[off.after]
-            share[k] = calibrate_dump(
+            share[k], level[k] = calibrate_dump(
                 part.flux[on[k]],
                 exposure_s[k],
                 before.rate,
@@ -264,6 +340,7 @@ def _calibrated(
             t_rec[k] = np.interp(moment, curve.time_s, load_level)
 
     each(calibrate_rows, pieces(len(on)))
+    _flag_steps(part, calibration, on, level - 1, brackets, bits, flags, limits[2])
     names = np.round(calibration.off_times * 1000).astype(np.int64)
     kept["flag"] = bits.astype(np.int32)
     kept["t_sys"], kept["t_rec"] = t_sys * u.K, t_rec * u.K
@@ -273,6 +350,42 @@ def _calibrated(
     kept["off_fraction"] = share
     kept["temperature_scale"] = np.full(len(on), ANTENNA)
     return replace(part, flux=flux, variance=variance, flags=flags, rows=kept, unit=u.K)
+
+
+def _flag_steps(
+    part: Spectra,
+    calibration: _Calibration,
+    on: NDArray[np.intp],
+    excess: Plane,
+    brackets: list[Bracket],
+    bits: NDArray[np.int64],
+    flags: NDArray[np.uint16],
+    limit: float,
+) -> None:
+    """Flag ONs whose gain is not that of their OFFs."""
+    rows = rows_of(part)
+    scan = integers(rows, "scan") if "scan" in rows.colnames else np.zeros(len(rows), np.int64)
+    exposure_s = numbers(rows, "exposure_time", u.s)
+    run = runs(seconds(rows), exposure_s, states(rows), scan)[on]
+    of_offs = np.all(flags[:, ::64] & FLAG_BITS["unstable_gain"], axis=1)
+    excess = np.where(of_offs & ((bits & FLAG_BITS["unstable_gain"]) == 0), np.nan, excess)
+    ratios = Ratios(
+        part.flux,
+        part.flags,
+        on,
+        exposure_s[on],
+        tuple(off.rate for off in calibration.offs),
+        np.array([off.before for off in brackets]),
+        np.array([off.after for off in brackets]),
+        np.array([off.weight for off in brackets]),
+    )
+    noise = np.sqrt(1 / (calibration.samples_per_second * np.nanmin(exposure_s[on])))
+    least = max(limit, STEPS_SIGMA * float(noise) / np.sqrt(part.flux.shape[1]))
+    for step in gain_steps(excess, run, ratios, calibration.shape, least):
+        bits[step.dumps] |= FLAG_BITS["unstable_gain"]
+        flags[step.dumps] |= np.uint16(FLAG_BITS["unstable_gain"])
+        cause = "" if step.known else ", or a continuum source that cannot be told from it"
+        caveat(f"the gain of {len(step.dumps)} ONs changed by {100 * step.excess:.1f} %{cause}")
 
 
 def _temperature_table(calibrations: list[_Calibration]) -> QTable:

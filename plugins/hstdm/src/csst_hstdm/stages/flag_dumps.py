@@ -7,6 +7,7 @@ from typing import Annotated
 
 import astropy.units as u
 import numpy as np
+from astropy.table import QTable
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -15,6 +16,7 @@ from csst_hstdm.dump_rows import (
     POSITION,
     STATES,
     VELOCITY,
+    integers,
     numbers,
     row_flags,
     rows_of,
@@ -23,9 +25,11 @@ from csst_hstdm.dump_rows import (
     vectors,
 )
 from csst_hstdm.flags import FLAG_BITS
+from csst_hstdm.line_places import line_places
 from csst_hstdm.medians import finite_median
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.spikes import flag_spikes, reference_spectrum
+from csst_hstdm.unstable_dumps import runs, unstable_dumps
 from csstcore.api import InPlace, Reference, Spectra, caveat, each, metric
 
 Positive = Annotated[float, Field(gt=0)]
@@ -37,8 +41,10 @@ LEAST_GROUP = 3
 """Fewer dumps have no median to compare with; nearby channels alone must do."""
 LEAST_STATISTICS = 8
 """Dumps without which nothing is said about the noise of a channel."""
-NOISE_LIMITS = (0.1, 4.0)
-"""Mean squared deviation of a channel, in units of the noise, of a dead and of a noisy one."""
+QUIET_STATES = ("HOT", "COLD", "OFF")
+QUIET = (True, False)
+MEDIAN_NOISE = 1.2533
+"""Noise of a median over that of a mean."""
 LEAST_NOISE = 0.5
 """In units of the radiometer equation: less is not noise, as in simulations without any."""
 
@@ -49,13 +55,16 @@ def flag_dumps(
     *,
     threshold: Positive = 6.0,
     clock_tolerance_s: Positive = 0.5,
-    gain_jump: Positive = 0.02,
+    gain_jump: Positive = 0.01,
+    dead_channel: Positive = 0.1,
+    noisy_channel: Positive = 4.0,
 ) -> Spectra:
     """Flag spikes, saturation, bad channels, clock jumps and unstable dumps.
 
     A sample is a spike if its ratio to the median of dumps of the same state next to it in time
     stands out of the ratios of nearby channels: lines and drifts, which last for several dumps or
-    are many channels wide, do not. The noise is that of the dump itself, from differences of
+    are many channels wide, do not; nor do narrow lines, which the dumps of the sky before and after
+    have at the same frequency. The noise is that of the dump itself, from differences of
     channels. Bits of a whole dump stand in the column ``flag`` as well.
 
     Parameters
@@ -70,8 +79,11 @@ def flag_dumps(
     clock_tolerance_s
         Smaller jumps of the clock are not looked at.
     gain_jump
-        Relative deviation of the band's level of one dump from its neighbours that makes the gain
-        unstable.
+        Relative step of the band's level inside a block that makes the gain of the shorter side
+        unstable; sources that pass the beam make no steps. `calibrate` looks at whole blocks.
+    dead_channel, noisy_channel
+        Mean squared deviation of a channel, in units of the noise, below and above which it is
+        bad; from loads and OFFs, as lines of the sky deviate too.
 
     Returns
     -------
@@ -86,10 +98,11 @@ def flag_dumps(
     flag = row_flags(rows)
     flag |= _flag_samples(dumps.flux, dumps.flags, exposure_s, receiver.saturation_count)
     flag |= _flag_times(dumps, exposure_s, clock_tolerance_s)
+    flag |= _flag_repeated(dumps, flag)
     spacing_hz = float(np.median(np.abs(np.diff(dumps.axis.to_value(u.Hz)))))
     samples = receiver.noise_bandwidth_hz(spacing_hz) * exposure_s
     flag |= _flag_spectra(
-        dumps.flux, dumps.flags, states(rows), exposure_s, samples, threshold, gain_jump
+        dumps, exposure_s, samples, threshold, gain_jump, (dead_channel, noisy_channel)
     )
     rows["flag"] = flag.astype(np.int32)
     metric("flagged_dumps", int(np.count_nonzero(flag)))
@@ -132,6 +145,7 @@ def _flag_times(
         exposure_s,
         vectors(rows, POSITION, u.km),
         vectors(rows, VELOCITY, u.km / u.s),
+        _scans(rows),
         tolerance_s=tolerance_s,
     )
     wrong = ~(np.abs(offset_s) <= tolerance_s)
@@ -142,9 +156,7 @@ def _flag_times(
     if np.sum(wrong) > np.sum(jumped):
         caveat(f"{np.sum(wrong & ~jumped)} of {len(wrong)} dumps have no time")
     right = ~wrong & (exposure_s > 0)
-    run = np.asarray(rows["scan"], np.int64) * len(STATES)
-    run += np.unique(states(rows), return_inverse=True)[1]
-    missing = dropped(time_s, exposure_s, np.where(right, run, -1))
+    missing = dropped(time_s, exposure_s, np.where(right, _scans(rows), -1))
     if missing:
         caveat(f"{missing} dumps are missing inside scans")
     metric("dropped_dumps", missing)
@@ -154,16 +166,40 @@ def _flag_times(
     return np.where(wrong, FLAG_BITS["pointing"], 0)
 
 
+def _scans(rows: QTable) -> NDArray[np.int64]:
+    """Return a number for each state of each scan."""
+    return integers(rows, "scan") * len(STATES) + np.unique(states(rows), return_inverse=True)[1]
+
+
+def _flag_repeated(dumps: Spectra, flag: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Flag dumps with the time of another one; of equal dumps the first is kept."""
+    time_s = seconds(rows_of(dumps))
+    bits = np.zeros(len(time_s), np.int64)
+    known = np.flatnonzero(np.isfinite(time_s) & ((flag & FLAG_BITS["pointing"]) == 0))
+    order = known[np.argsort(time_s[known], kind="stable")]
+    for before, after in pairwise(order):
+        if time_s[before] == time_s[after]:
+            bits[after] = FLAG_BITS["pointing"]
+            if not np.array_equal(dumps.flux[before], dumps.flux[after]):
+                bits[before] = FLAG_BITS["pointing"]
+    if bits.any():
+        caveat(f"{np.count_nonzero(bits)} of {len(bits)} dumps have the time of another one")
+    return bits
+
+
 def _flag_spectra(
-    counts: NDArray[np.float32],
-    flags: Bits,
-    state: NDArray[np.str_],
+    dumps: Spectra,
     exposure_s: NDArray[np.float64],
     samples: NDArray[np.float64],
     threshold: float,
     gain_jump: float,
+    noise_limits: tuple[float, float],
 ) -> NDArray[np.int64]:
     """Flag spikes, channels that are noisy or dead, and dumps with another gain or noise."""
+    rows, counts = rows_of(dumps), dumps.flux
+    flags = np.asarray(dumps.flags)
+    state = states(rows)
+    number_of_channels = counts.shape[1]
     bits = np.zeros(len(counts), np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):
         least_noise = LEAST_NOISE / np.sqrt(samples)
@@ -173,53 +209,88 @@ def _flag_spectra(
         for name in np.unique(state)
         for group in _groups(np.flatnonzero((state == name) & usable))
     ]
+    beside = _beside(dumps, state, usable)
+    level, noise = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
 
-    def search(
-        group: NDArray[np.intp],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        channels = counts.shape[1]
-        reference = np.ones(channels)
+    def search(group: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        reference = np.ones(number_of_channels)
         per_second = 1 / exposure_s[group]
+        scale = np.ones(len(group))
         if len(group) >= LEAST_GROUP:
             reference_spectrum(counts, flags, group, per_second, reference)
+            scale[:] = finite_median(reference)
         else:
-            per_second = per_second / np.maximum(np.nanmean(counts[group], axis=1), 1e-30)
-        level, noise = np.full(len(group), np.nan), np.full(len(group), np.nan)
-        power, number = np.zeros(channels), np.zeros(channels, np.int64)
-        bit = np.uint16(FLAG_BITS["cosmic_ray"])
+            scale = np.maximum(np.nanmean(counts[group], axis=1), 1e-30) * per_second
+            per_second = per_second / scale
+        of_group, spread = np.full(len(group), np.nan), np.full(len(group), np.nan)
+        power, number = np.zeros(number_of_channels), np.zeros(number_of_channels, np.int64)
         flag_spikes(
             counts,
             flags,
             group,
+            beside,
             per_second,
             least_noise[group],
             threshold,
-            bit,
+            np.uint16(FLAG_BITS["cosmic_ray"]),
             reference,
-            level,
-            noise,
+            of_group,
+            spread,
             power,
             number,
         )
-        return level, noise, power, number
+        level[group], noise[group] = of_group * scale, spread
+        return power, number
 
     found = each(search, groups)
-    power, number = np.zeros(counts.shape[1]), np.zeros(counts.shape[1], np.int64)
-    for group, (level, noise, of_group, in_group) in zip(groups, found, strict=True):
-        if len(group) < LEAST_GROUP:
-            continue
-        power += of_group
-        number += in_group
-        noise = noise * np.sqrt(exposure_s[group])
-        unstable = (np.abs(level - _nearby(level)) > gain_jump) | (noise > 2 * finite_median(noise))
-        bits[group[unstable]] |= FLAG_BITS["unstable_gain"]
-    with np.errstate(invalid="ignore"):
+    sums = {quiet: (np.zeros(number_of_channels), np.zeros(number_of_channels)) for quiet in QUIET}
+    for group, (power, number) in zip(groups, found, strict=True):
+        if len(group) >= LEAST_GROUP:
+            total, count = sums[state[group[0]] in QUIET_STATES]
+            total += power
+            count += number
+            per_root_s = noise[group] * np.sqrt(exposure_s[group])
+            bits[group[per_root_s > 2 * finite_median(per_root_s)]] |= FLAG_BITS["unstable_gain"]
+    block = runs(seconds(rows), exposure_s, state, integers(rows, "scan"))
+    of_level = MEDIAN_NOISE * noise / np.sqrt(number_of_channels)
+    unstable = unstable_dumps(level, of_level, block, state, gain_jump)
+    bits[unstable] |= FLAG_BITS["unstable_gain"]
+    if unstable.any():
+        caveat(
+            f"the gain of {np.count_nonzero(unstable)} of {len(bits)} dumps is not that of others"
+        )
+    _flag_channels(flags, sums, noise_limits)
+    return bits
+
+
+def _flag_channels(
+    flags: Bits,
+    sums: dict[bool, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    limits: tuple[float, float],
+) -> None:
+    """Flag channels by their noise: that of loads and OFFs, of all dumps if these are too few."""
+    power, number = sums[True]
+    few = number < LEAST_STATISTICS
+    power = np.where(few, power + sums[False][0], power)
+    number = np.where(few, number + sums[False][1], number)
+    with np.errstate(invalid="ignore", divide="ignore"):
         excess = power / number
-    bad = (excess > NOISE_LIMITS[1]) | ((excess < NOISE_LIMITS[0]) & (finite_median(excess) > 0.5))
+    bad = (excess > limits[1]) | ((excess < limits[0]) & (finite_median(excess) > 0.5))
     bad &= number >= LEAST_STATISTICS
     flags[:, bad] |= np.uint16(FLAG_BITS["bad_channel"])
     metric("bad_channels", int(np.count_nonzero(bad)))
-    return bits
+
+
+def _beside(
+    dumps: Spectra, state: NDArray[np.str_], usable: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return for each ON the ones before and after, and the shift of lines in channels."""
+    beside = np.full((len(state), 2, 2), -1, np.int64)
+    on = np.flatnonzero((state == "ON") & usable)
+    shift = np.round(np.nan_to_num(np.diff(line_places(dumps)[on]))).astype(np.int64)
+    beside[on[1:], 0, 0], beside[on[:-1], 1, 0] = on[:-1], on[1:]
+    beside[on[1:], 0, 1], beside[on[:-1], 1, 1] = -shift, shift
+    return beside
 
 
 def _groups(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -227,9 +298,3 @@ def _groups(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     count = max(round(len(rows) / GROUP), 1)
     edges = [len(rows) * k // count for k in range(count + 1)]
     return [rows[a:b] for a, b in pairwise(edges) if b > a]
-
-
-def _nearby(level: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the median of each value with two on either side; fewer at the ends."""
-    padded = np.pad(level, 2, constant_values=np.nan)
-    return np.array([finite_median(padded[k : k + 5]) for k in range(len(level))])

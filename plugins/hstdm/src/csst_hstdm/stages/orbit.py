@@ -11,6 +11,7 @@ from pydantic import Field
 from csst_hstdm.dump_rows import (
     POSITION,
     VELOCITY,
+    integers,
     numbers,
     row_flags,
     rows_of,
@@ -82,7 +83,8 @@ def interpolate_orbit(
 def interpolate_pointing(dumps: InPlace[Spectra], *, gap_s: Positive = 5.0) -> Spectra:
     """Give dumps that lost their pointing that of their neighbours in the same scan.
 
-    Dumps of the sky without one after that are flagged ``pointing``.
+    Dumps of the sky without one after that are flagged ``pointing``. A declination beyond the poles
+    is none.
 
     Parameters
     ----------
@@ -94,9 +96,10 @@ def interpolate_pointing(dumps: InPlace[Spectra], *, gap_s: Positive = 5.0) -> S
     rows = rows_of(dumps)
     ra, dec = numbers(rows, "ra", u.deg), numbers(rows, "dec", u.deg)
     time_s, flag, state = seconds(rows), row_flags(rows), states(rows)
-    lost = ~np.isfinite(ra + dec)
+    lost = ~np.isfinite(ra + dec) | (np.abs(dec) > 90)
+    ra[lost] = dec[lost] = np.nan
     timed = np.isfinite(time_s) & ((flag & FLAG_BITS["pointing"]) == 0)
-    runs = np.stack([np.unique(state, return_inverse=True)[1], np.asarray(rows["scan"], np.int64)])
+    runs = np.stack([np.unique(state, return_inverse=True)[1], integers(rows, "scan")])
     found = 0
     for run in np.unique(runs[:, lost], axis=1).T:
         inside = np.all(run == runs.T, axis=1) & timed

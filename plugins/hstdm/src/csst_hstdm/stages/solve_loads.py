@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_hstdm.averages import Average, average_blocks
-from csst_hstdm.dump_rows import J2000_DAY, tuning
+from csst_hstdm.dump_rows import J2000_DAY, row_flags, states, tuning
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.medians import finite_median
 from csst_hstdm.outliers import local_outliers
 from csst_hstdm.radiation import callen_welton
 from csst_hstdm.radiometer import total_power_noise
 from csst_hstdm.receiver import Receiver, image_frequency_hz
+from csst_hstdm.series import usable
 from csst_hstdm.sideband import signal_gain
 from csstcore.api import Reference, Spectra, Table, UnprocessableData, caveat, metric
 
 Positive = Annotated[float, Field(gt=0)]
+
+NEAR_PAIRS = 5
+"""Pairs whose median receiver temperature is that of each."""
 
 
 def solve_loads(
@@ -36,6 +40,7 @@ def solve_loads(
     pair_gap_s: Positive = 60.0,
     least_difference_kelvin: Positive = 20.0,
     largest_drift: Positive = 0.05,
+    t_rec_jump: Positive = 0.02,
     spur_threshold: Positive = 8.0,
 ) -> Annotated[Table, "load_gain"]:
     """Solve gain and receiver temperature of every channel for each pair of load blocks.
@@ -50,7 +55,8 @@ def solve_loads(
     Parameters
     ----------
     dumps
-        Flagged counts of all files with HOT and COLD; ``t_hot`` and ``t_cold`` in the rows.
+        Flagged counts of all files with HOT and COLD; ``t_hot`` and ``t_cold`` in the rows. Files
+        that do not belong to the others are left out with a caveat.
     receiver
         Couplings to the loads, noise bandwidth.
     sideband_gain
@@ -62,6 +68,9 @@ def solve_loads(
     largest_drift
         Relative change of the band's gain from one pair to the next above which both have an
         unstable gain.
+    t_rec_jump
+        Relative deviation of a pair's receiver temperature from those near in time: the gain was
+        not the same for hot and cold, and is unstable. Of two pairs, both.
     spur_threshold
         Deviation of a channel's receiver temperature or gain from those of its neighbours, in
         units of the scatter, that makes it a spur.
@@ -75,32 +84,52 @@ def solve_loads(
     Raises
     ------
     UnprocessableData
-        If there is no pair of hot and cold at all, or files differ in their channels.
+        If there is no pair of hot and cold at all, or no sideband gain for any of them.
     """
+    columns = ("t_hot", "t_cold")
+    used = [part for part, good in zip(dumps, usable(dumps, columns), strict=True) if good]
     loads = average_blocks(
-        dumps, ("HOT", "COLD"), gap_s=pair_gap_s, temperatures=("t_hot", "t_cold")
+        used,
+        ("HOT", "COLD"),
+        gap_s=pair_gap_s,
+        tuning_range_hz=receiver.tuning_range_hz,
+        temperatures=columns,
     )
-    settings = {tuning(part): part.axis.to_value(u.Hz) for part in dumps}
-    channels = sorted({setting.channels for setting in settings})
-    if len(channels) > 1:
-        raise UnprocessableData(f"files with {channels} channels; expected one number for all")
+    settings = {tuning(part): part.axis.to_value(u.Hz) for part in used}
     pairs = _pairs(loads, pair_gap_s, least_difference_kelvin)
     if not pairs:
         hots = sum(load.state == "HOT" for load in loads)
         raise UnprocessableData(
             f"no pair of loads: {hots} blocks of HOT, {len(loads) - hots} of COLD without flags; "
             f"expected both within {pair_gap_s} s, more than {least_difference_kelvin} K apart"
+            + "".join(_flagged(used, state) for state in ("HOT", "COLD"))
         )
-    solutions = []
+    solutions, refusals = [], []
     for hot, cold in _at_one_time(pairs):
         setting = hot.tuning
         signal_hz = settings[setting]
-        gain, _ = signal_gain(sideband_gain, signal_hz, setting.lo_hz, setting.sideband)
+        try:
+            gain, _ = signal_gain(
+                sideband_gain,
+                signal_hz,
+                setting.lo_hz,
+                setting.sideband,
+                range_hz=receiver.sideband_gain_range_hz,
+            )
+        except UnprocessableData as error:
+            refusals.append(str(error))
+            continue
         solutions.append(_solve(hot, cold, signal_hz, gain, receiver, spur_threshold))
+    for why in dict.fromkeys(refusals):
+        caveat(why)
+    if not solutions:
+        raise UnprocessableData("; ".join(dict.fromkeys(refusals)))
     _flag_drifts(solutions, largest_drift)
+    _flag_steps(solutions, t_rec_jump)
     if not any(np.isfinite(solution.gamma).any() for solution in solutions):
         raise UnprocessableData("no channel has a valid gain: the loads do not differ in counts")
     metric("t_rec_kelvin", finite_median([solution.t_rec for solution in solutions]))
+    metric("t_rec_coupling_error_kelvin", _coupling_error_kelvin(solutions[0], receiver))
     metric("load_pairs", len(pairs))
     return Table(_table(solutions), meta=dumps[0].meta)
 
@@ -111,11 +140,24 @@ class _Solution:
 
     hot: Average
     cold: Average
+    j_hot: NDArray[np.float64]
+    """Radiation temperatures of the loads."""
+    j_cold: NDArray[np.float64]
     gamma: NDArray[np.float64]
     gamma_error: NDArray[np.float64]
     t_rec: NDArray[np.float64]
     t_rec_error: NDArray[np.float64]
     flags: NDArray[np.uint16]
+
+
+def _flagged(series: Sequence[Spectra], state: str) -> str:
+    """Return how many dumps of a state are flagged, and for what; nothing without any."""
+    flag = np.concatenate([row_flags(part.rows)[states(part.rows) == state] for part in series])
+    bad = flag[flag != 0]
+    if not len(bad):
+        return ""
+    causes = [name for name, bit in FLAG_BITS.items() if np.any(bad & bit)]
+    return f"; {len(bad)} of {len(flag)} dumps of {state} are flagged ({', '.join(causes)})"
 
 
 def _pairs(
@@ -175,10 +217,10 @@ def _solve(
 
     j_hot = radiation(hot.temperatures["t_hot"])
     j_cold = radiation(cold.temperatures["t_cold"])
-    eta_hot, eta_cold = receiver.eta_hot, receiver.eta_cold
+    couplings = receiver.eta_hot, receiver.eta_cold
     bandwidth_hz = receiver.noise_bandwidth_hz(float(np.median(np.abs(np.diff(signal_hz)))))
     efficiency = receiver.spectrometer_efficiency
-    difference = (eta_hot + eta_cold - 1) * (j_hot - j_cold)
+    difference = (sum(couplings) - 1) * (j_hot - j_cold)
     with np.errstate(invalid="ignore", divide="ignore"):
         sigma = [
             total_power_noise(load.rate, bandwidth_hz, load.exposure_s, efficiency=efficiency)
@@ -186,8 +228,7 @@ def _solve(
         ]
         gamma = (hot.rate - cold.rate) / difference
         y = hot.rate / cold.rate
-        seen = eta_hot + y * eta_cold
-        t_rec = ((seen - y) * j_hot - (seen - 1) * j_cold) / (y - 1)
+        t_rec = _t_rec(y, j_hot, j_cold, *couplings)
         gamma_error = np.hypot(*sigma) / np.abs(difference)
         y_error = y * np.hypot(sigma[0] / hot.rate, sigma[1] / cold.rate)
         t_rec_error = np.abs(difference) * y_error / (y - 1) ** 2
@@ -198,12 +239,34 @@ def _solve(
         plane[invalid] = np.nan
     spur = local_outliers(t_rec, spur_threshold) | local_outliers(gamma, spur_threshold)
     flags[spur] |= FLAG_BITS["spur"]
-    return _Solution(hot, cold, gamma, gamma_error, t_rec, t_rec_error, flags)
+    return _Solution(hot, cold, j_hot, j_cold, gamma, gamma_error, t_rec, t_rec_error, flags)
+
+
+def _t_rec(
+    y: NDArray[np.float64],
+    j_hot: NDArray[np.float64],
+    j_cold: NDArray[np.float64],
+    eta_hot: float,
+    eta_cold: float,
+) -> NDArray[np.float64]:
+    seen = eta_hot + y * eta_cold
+    return np.asarray(((seen - y) * j_hot - (seen - 1) * j_cold) / (y - 1))
+
+
+def _coupling_error_kelvin(solution: _Solution, receiver: Receiver) -> float:
+    """Return the error of the receiver temperature from those of the couplings to the loads."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        known = solution.hot.rate / solution.cold.rate, solution.j_hot, solution.j_cold
+        hot, cold = receiver.eta_hot, receiver.eta_cold
+        middle = _t_rec(*known, hot, cold)
+        by_hot = _t_rec(*known, hot - receiver.eta_hot_error, cold) - middle
+        by_cold = _t_rec(*known, hot, cold - receiver.eta_cold_error) - middle
+    return finite_median(np.hypot(by_hot, by_cold))
 
 
 def _flag_drifts(solutions: list[_Solution], limit: float) -> None:
     """Flag pairs between which the gain of the band changed too much."""
-    largest = 0.0
+    largest = -1.0
     for setting in {solution.hot.tuning for solution in solutions}:
         same = [solution for solution in solutions if solution.hot.tuning == setting]
         for before, after in pairwise(same):
@@ -213,7 +276,24 @@ def _flag_drifts(solutions: list[_Solution], limit: float) -> None:
                 caveat(f"the gain changed by {100 * drift:.1f} % between two pairs of loads")
                 before.flags[:] |= FLAG_BITS["unstable_gain"]
                 after.flags[:] |= FLAG_BITS["unstable_gain"]
-    metric("gain_drift", largest)
+    if largest < 0:
+        caveat("there is a single pair of loads: the drift is taken from hstdm.receiver")
+    else:
+        metric("gain_drift", largest)
+
+
+def _flag_steps(solutions: list[_Solution], limit: float) -> None:
+    """Flag pairs between whose loads the gain changed, as their receiver temperature tells."""
+    for setting in {solution.hot.tuning for solution in solutions}:
+        same = [solution for solution in solutions if solution.hot.tuning == setting]
+        time_s = np.array([solution.hot.time_s for solution in same])
+        t_rec = np.array([finite_median(solution.t_rec) for solution in same])
+        for solution, moment, kelvin in zip(same, time_s, t_rec, strict=True):
+            near = np.argsort(np.abs(time_s - moment), kind="stable")[:NEAR_PAIRS]
+            usual = t_rec[near[-1]] if len(near) == 2 else finite_median(t_rec[near])
+            if abs(kelvin / usual - 1) > limit:
+                caveat(f"a pair of loads gives T_rec {kelvin:.1f} K, those near it {usual:.1f} K")
+                solution.flags[:] |= FLAG_BITS["unstable_gain"]
 
 
 def _table(solutions: list[_Solution]) -> QTable:

@@ -1,0 +1,182 @@
+"""Whether ON dumps stand out from their OFFs because of the sky or of the gain.
+
+A continuum source adds the same temperature to every channel, a change of gain the same part of
+the system temperature: ``c_on / c_off - 1 = s + (1 + s) T / T_sys``. The shape of T_sys over the
+band tells them apart, and so does time: a source passes the beam smoothly, a gain steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, uniform_filter1d
+
+from csst_hstdm.gain_steps import sharp_edges
+from csst_hstdm.outliers import MAD_TO_SIGMA
+
+Plane = NDArray[np.float64]
+
+TOGETHER = 8
+"""Dumps looked at together at first; all between two steps if these do not tell."""
+PARTS = 16
+"""Of the band, whose scatter is the error of the fit: it counts standing waves too."""
+BOX = 16
+"""Channels over which lines are looked for."""
+LINE = 4.0
+"""In units of the scatter."""
+SURE = 5.0
+"""Errors by which gain and sky must differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Dumps whose gain is not that of their OFFs, or that cannot be told from it."""
+
+    dumps: NDArray[np.intp]
+    excess: float
+    """Median of ON over OFF, less 1."""
+    known: bool
+    """Whether it is the gain for sure."""
+
+
+def gain_steps(
+    excess: Plane, run: NDArray[np.int64], ratios: Ratios, shape: Shape, limit: float
+) -> Iterator[Step]:
+    """Yield the dumps whose gain changed.
+
+    Parameters
+    ----------
+    excess
+        Mean over the band of ON over OFF, less 1, of each dump; NaN for those not looked at.
+    run
+        A number for each run of dumps without a gap.
+    ratios
+        Gives the spectrum of ON over OFF, less 1, of several dumps.
+    shape
+        Of the system temperature.
+    limit
+        Least relative change.
+    """
+    for number in np.unique(run):
+        members = np.flatnonzero((run == number) & np.isfinite(excess) & (excess > -1))
+        sharp = sharp_edges(1 + excess[members], limit) if len(members) > 1 else np.zeros(0, bool)
+        high = np.abs(excess[members]) > limit
+        if not high.any():
+            continue
+        cuts = np.flatnonzero(sharp | (np.diff(high.astype(int)) != 0)) + 1
+        for a, b in pairwise([0, *cuts, len(members)]):
+            if not high[a]:
+                continue
+            edges = [bool(sharp[i]) for i in (a - 1, b - 1) if 0 <= i < len(sharp)]
+            yield from _steps(members[a:b], edges, ratios, shape, limit)
+
+
+def _steps(
+    dumps: NDArray[np.intp], edges: list[bool], ratios: Ratios, shape: Shape, limit: float
+) -> Iterator[Step]:
+    """Yield the steps among dumps between two edges."""
+    whole: bool | None = None
+    for first in range(0, len(dumps), TOGETHER):
+        part = dumps[first : first + TOGETHER]
+        ratio = ratios.mean(part)
+        excess = float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else np.nan
+        if not abs(excess) > limit:
+            continue  # lines alone
+        gain = True if excess < 0 else shape.is_gain(ratio, excess, limit)
+        if gain is None:
+            if whole is None:
+                everything = ratios.mean(dumps)
+                whole = shape.is_gain(everything, float(np.nanmedian(everything)), limit)
+            gain = whole
+        if gain is None and edges:
+            gain = any(edges)
+        if gain is not False:
+            yield Step(part, excess, gain is not None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratios:
+    """Spectra of ON over OFF, less 1."""
+
+    counts: NDArray[np.float32]
+    flags: NDArray[np.uint16] | None
+    rows: NDArray[np.intp]
+    """Of each dump in `counts` and `flags`; all other arrays have the shape (dumps,)."""
+    exposure_s: Plane
+    off: tuple[NDArray[np.float64], ...]
+    """Rates of all OFFs."""
+    before: NDArray[np.intp]
+    after: NDArray[np.intp]
+    weight: Plane
+
+    def mean(self, dumps: NDArray[np.intp]) -> Plane:
+        """Return the mean of several dumps; NaN where no sample is good."""
+        total, number = np.zeros(self.counts.shape[1]), np.zeros(self.counts.shape[1])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for k in dumps:
+                w = self.weight[k]
+                off = (1 - w) * self.off[self.before[k]] + w * self.off[self.after[k]]
+                ratio = self.counts[self.rows[k]] / (off * self.exposure_s[k]) - 1
+                good = np.isfinite(ratio)
+                if self.flags is not None:
+                    good &= self.flags[self.rows[k]] == 0
+                total[good] += ratio[good]
+                number += good
+            return total / number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """Inverse of the system temperature over the band, with mean 1."""
+
+    inverse: Plane
+    noise: float
+    """Relative noise of a channel of `inverse`."""
+
+    def is_gain(self, ratio: Plane, excess: float, limit: float) -> bool | None:
+        """Return whether an excess is a change of gain; None if the shape does not tell.
+
+        Lines are left out, as they are no continuum. The noise of the shape flattens the fit,
+        which is corrected for.
+        """
+        good = np.isfinite(ratio) & np.isfinite(self.inverse)
+        if np.count_nonzero(good) < 4 * PARTS:
+            return None
+        x, y = self.inverse[good], ratio[good]
+        keep = np.ones(len(x), bool)
+        for _ in range(4):
+            slope = _slope(x[keep], y[keep])
+            left = uniform_filter1d(y - slope * x, BOX)
+            left -= np.median(left[keep])
+            scatter = MAD_TO_SIGMA * np.median(np.abs(left[keep]))
+            lines = binary_dilation(np.abs(left) > LINE * scatter, iterations=BOX)
+            if np.mean(lines) > 0.7:
+                return None
+            keep = ~lines
+        x, y = x[keep], y[keep]
+        spread = float(np.var(x))
+        trust = 1 - self.noise**2 / spread if spread > 0 else 0.0
+        if trust < 0.5:
+            return None
+        gain = _gain(x, y, trust)
+        pieces = np.array_split(np.arange(len(x)), PARTS)
+        without = [_gain(np.delete(x, p), np.delete(y, p), trust) for p in pieces]
+        error = float(np.sqrt((PARTS - 1) * np.var(without)))
+        if abs(gain) > max(limit, SURE * error) and abs(gain) > abs(excess) / 2:
+            return True
+        return False if SURE * error < abs(excess) else None
+
+
+def _slope(x: Plane, y: Plane) -> float:
+    centred = x - x.mean()
+    square = float(np.sum(centred**2))
+    return float(np.sum(centred * y)) / square if square > 0 else 0.0
+
+
+def _gain(x: Plane, y: Plane, trust: float) -> float:
+    """Return the part of y that does not follow x, whose noise makes the slope too small."""
+    return float(np.mean(y) - _slope(x, y) / trust * np.mean(x))
