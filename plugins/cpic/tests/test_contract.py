@@ -41,8 +41,9 @@ def detector_chain() -> dict[str, Any]:
     curve["relative_gain"] = [1.0, 1.1]
     hits = [Mask(np.zeros((8, 8), np.bool_))] * 3
     return {
-        "check_series": (([raw(), raw(), raw()],), {}),
+        "check_series": (([raw(), raw(), raw()], DETECTOR), {}),
         "flag_saturation": ((raw(), DETECTOR), {"full_fraction": 0.9}),
+        "flag_blooming": ((image(),), {}),
         "subtract_bias_level": ((raw(), DETECTOR), {}),
         "correct_nonlinearity": ((image(u.adu), Table(curve)), {}),
         "to_electrons": ((image(u.adu), DETECTOR, gains), {}),

@@ -12,9 +12,10 @@ from csst_cpic.stages.bad_pixels import flag_bad_pixels
 from csst_cpic.stages.dark import subtract_dark_and_cic
 from csst_cpic.stages.electrons import to_electrons
 from csst_cpic.stages.nonlinearity import correct_nonlinearity
-from csst_cpic.stages.saturation import flag_saturation
+from csst_cpic.stages.saturation import flag_blooming, flag_saturation
 from csst_cpic.stages.variance import average_frames, estimate_variance
 from csstcore.api import Image, Mask, Meta, NotApplicable, Table, UnprocessableData
+from csstcore.notes import collecting
 
 RATE = u.electron / u.s
 
@@ -34,7 +35,7 @@ def multiplied(electron: np.ndarray, em_gain: float, rng: np.random.Generator) -
 
 
 @pytest.mark.parametrize(
-    ("em_gain", "limit_electron"), [(1.0, 0.95 * 80000.0), (50.0, 0.95 * 500000.0)]
+    ("em_gain", "limit_electron"), [(1.0, 0.9 * 80000.0), (50.0, 0.9 * 500000.0)]
 )
 def test_the_limit_is_the_pixel_at_low_gain_and_the_register_at_high_gain(
     detector, em_gain, limit_electron
@@ -51,6 +52,22 @@ def test_the_converter_limits_where_the_gain_is_large(detector):
     raw[3, 3] = 65535
     image = Image(raw, u.adu, meta=meta(50.0, gain=4.0 * u.electron / u.adu))
     assert np.argwhere(flag_saturation(image, detector).flagged()).tolist() == [[3, 3]]
+
+
+def test_what_took_the_rest_of_the_charge_is_flagged_too():
+    image = Image(np.zeros((7, 7), np.float32), u.electron)
+    full = np.zeros((7, 7), bool)
+    full[2:4, 3] = True
+    image.set_flag("saturated", full)
+    flagged = flag_blooming(image).flagged("saturated")
+    assert np.argwhere(flagged).tolist() == [[1, 3], [2, 3], [2, 4], [3, 3], [3, 4], [4, 3]]
+
+
+def test_a_frame_saturated_through_has_a_caveat(detector):
+    raw = np.random.default_rng(1).normal(62500, 5, detector.raw_shape).astype(np.uint16)
+    with collecting() as notes:
+        flag_saturation(Image(raw, u.adu, meta=meta(100.0)), detector)
+    assert notes.caveats == ["16384 pixels are saturated, more than half of the frame"]
 
 
 # Linearity

@@ -5,23 +5,24 @@ from __future__ import annotations
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.time import Time
 
 from csst_cpic.stages.series import check_series
 from csstcore.api import Image, Meta, UnprocessableData
 from csstcore.notes import collecting
 
 
-def frame(number: int = 0, *, shape=(6, 5), **facts) -> Image:
+def frame(number: int = 0, *, shape=(136, 176), **facts) -> Image:
     """A raw frame."""
     values = {"em_gain": 50.0 * u.one, "exposure_time": 10.0 * u.s, "filter": "f661"} | facts
     data = np.random.default_rng(number).integers(20, 40, shape).astype(np.uint16)
     return Image(data, u.adu, meta=Meta(frame=number, **values))
 
 
-def test_a_series_is_left_as_it_is():
+def test_a_series_is_left_as_it_is(detector):
     frames = [frame(k) for k in range(4)]
     with collecting() as notes:
-        assert list(check_series(frames)) == frames
+        assert list(check_series(frames, detector)) == frames
     assert not notes.caveats
     assert notes.metrics == {"frames": 4, "frames_left_out": 0}
 
@@ -32,36 +33,57 @@ def test_a_series_is_left_as_it_is():
         (frame(1, em_gain=200.0 * u.one), "2 different EM gains: 50.0, 200.0"),
         (frame(1, exposure_time=1.0 * u.s), "2 different exposure times: 10.0 s, 1.0 s"),
         (frame(1, filter="f743"), "2 different filters: f661, f743"),
-        (frame(1, shape=(5, 5)), r"2 different shapes \(rows, columns\): \(6, 5\), \(5, 5\)"),
+        (
+            frame(1, shape=(5, 176)),
+            r"2 different shapes .*: \(136, 176\), \(5, 176\)",
+        ),
         (frame(1, em_gain=None), "2 different EM gains: 50.0, None"),
     ],
 )
-def test_what_differs_is_named(other, message):
+def test_what_differs_is_named(detector, other, message):
     with pytest.raises(UnprocessableData, match=message):
-        check_series([frame(0), other, frame(2)])
+        check_series([frame(0), other, frame(2)], detector)
 
 
-def test_a_lost_frame_is_left_out_with_a_caveat():
+def test_a_lost_frame_is_left_out_with_a_caveat(detector):
     frames = [frame(k) for k in range(5)]
     frames[2].data[:] = 0
     frames[4].data[:] = 65535
     with collecting() as notes:
-        kept = check_series(frames)
+        kept = check_series(frames, detector)
     assert [image is None for image in kept] == [False, False, True, False, True]
     assert notes.caveats[0].startswith("frame 2 is left out: all its pixels are 0")
     assert notes.caveats[1].startswith("frame 4 is left out: all its pixels are 65535")
     assert notes.metrics["frames_left_out"] == 2
 
 
-def test_a_series_beyond_the_converter_throughout_is_refused():
+def test_a_series_beyond_the_converter_throughout_is_refused(detector):
     frames = [frame(k) for k in range(3)]
     for image in frames:
         image.data[:] = 65535
     with pytest.raises(UnprocessableData, match="no frame of 3 holds anything: all pixels are"):
-        check_series(frames)
+        check_series(frames, detector)
 
 
-def test_a_single_frame_has_a_caveat():
+def test_a_single_frame_has_a_caveat(detector):
     with collecting() as notes:
-        check_series([frame()])
+        check_series([frame()], detector)
     assert notes.caveats == ["1 of 3 frames wanted to tell cosmic rays from light"]
+
+
+def test_a_file_that_is_short_of_frames_has_a_caveat(detector):
+    start = Time("2028-01-01", scale="utc")
+    times = {"time": start, "end_time": start + 100 * 10.1 * u.s}
+    with collecting() as notes:
+        check_series([frame(k, **times) for k in range(99)], detector)
+    assert notes.caveats == [
+        "the file holds 99 frames; from start to end (1010 s) there was time for 100"
+    ]
+    with collecting() as notes:
+        check_series([frame(k, **times) for k in range(100)], detector)
+    assert not notes.caveats
+
+
+def test_another_shape_than_the_detectors_is_refused(detector):
+    with pytest.raises(UnprocessableData, match=r"\(136, 175\); expected \(136, 176\)"):
+        check_series([frame(shape=(136, 175)) for _ in range(3)], detector)

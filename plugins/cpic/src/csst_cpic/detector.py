@@ -48,6 +48,8 @@ class Detector:
     """Charge that the register holds, at the output."""
     converter_limit_adu: Size
     """Raw values from this on are saturated."""
+    frame_transfer_s: Annotated[float, Field(ge=0)]
+    """Between two exposures of a series."""
     warm_electron_per_s: Positive
     """Dark rate from which a pixel is warm."""
     hot_electron_per_s: Positive

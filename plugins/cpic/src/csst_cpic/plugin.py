@@ -32,6 +32,11 @@ def csst_stages() -> list[Stage]:
             "Flag as ``saturated`` the raw pixels at the limit of pixel, register or converter",
         ),
         Stage(
+            "flag_blooming",
+            "csst_cpic.stages.saturation:flag_blooming",
+            "Flag as ``saturated`` the pixels that took the rest of what saturated ones spilled",
+        ),
+        Stage(
             "subtract_bias_level",
             "csst_cpic.stages.bias_level:subtract_bias_level",
             "Subtract the bias level of every row and keep the data section",

@@ -10,14 +10,17 @@ from pydantic import Field
 
 from csst_cpic.agreement import em_gain_of, gain_electron_per_adu, require_shape, require_unit
 from csst_cpic.detector import Detector
-from csstcore.api import Image, Reference, metric, replace
+from csstcore.api import Image, InPlace, Reference, caveat, metric, replace
+
+MOST_SATURATED = 0.5
+"""Fraction of the data section from which a frame has a caveat."""
 
 
 def flag_saturation(
     image: Image,
     detector: Reference[Detector],
     *,
-    full_fraction: Annotated[float, Field(gt=0, le=1)] = 0.95,
+    full_fraction: Annotated[float, Field(gt=0, le=1)] = 0.9,
 ) -> Annotated[Image, "image"]:
     """Flag as ``saturated`` the raw pixels at the limit of pixel, register or converter.
 
@@ -31,8 +34,8 @@ def flag_saturation(
     detector
         Full wells and limit of the converter.
     full_fraction
-        Fraction of a full well from which a pixel is saturated: full wells differ from pixel to
-        pixel, and what is full still has noise.
+        Fraction of a full well from which a pixel is saturated: full wells differ from detector
+        to detector, and close to them the amplifier is not linear.
 
     Returns
     -------
@@ -56,5 +59,38 @@ def flag_saturation(
     flags = np.where(saturated, image.bit("saturated"), np.uint16(0))
     if image.flags is not None:
         flags |= image.flags
-    metric("saturated_pixels", int(np.count_nonzero(saturated[detector.active])))
+    number = int(np.count_nonzero(saturated[detector.active]))
+    if number > MOST_SATURATED * detector.active_rows * detector.active_columns:
+        caveat(f"{number} pixels are saturated, more than half of the frame")
+    metric("saturated_pixels", number)
     return replace(image, flags=flags)
+
+
+def flag_blooming(image: InPlace[Image]) -> Image:
+    """Flag as ``saturated`` the pixels that took the rest of what saturated ones spilled.
+
+    A full pixel spills up and down its column; all that get full from it are saturated
+    themselves, and the first that does not is flagged here. So is the pixel read after one
+    that filled the register.
+
+    Parameters
+    ----------
+    image
+        Image of the data section whose flags are changed in place.
+
+    Returns
+    -------
+    image
+        Metric: ``bloomed_pixels``, those flagged here.
+    """
+    saturated = image.flagged("saturated")
+    bloomed = saturated.copy()
+    bloomed[1:] |= saturated[:-1]
+    bloomed[:-1] |= saturated[1:]
+    bloomed[:, 1:] |= saturated[:, :-1]
+    result = replace(
+        image, flags=np.zeros(image.shape, np.uint16) if image.flags is None else image.flags
+    )
+    result.set_flag("saturated", bloomed)
+    metric("bloomed_pixels", int(np.count_nonzero(bloomed)) - int(np.count_nonzero(saturated)))
+    return result

@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
-from csstcore.api import Image, UnprocessableData, caveat, metric
+import astropy.units as u
+
+from csst_cpic.agreement import exposure_time_second, require_shape
+from csst_cpic.detector import Detector
+from csstcore.api import Image, Reference, UnprocessableData, caveat, metric
 
 TOLD_APART = 3
 """Frames from which an outlier in one of them stands out."""
 
 
-def check_series(frames: Sequence[Image]) -> Annotated[Sequence[Image | None], "frames"]:
+def check_series(
+    frames: Sequence[Image], detector: Reference[Detector]
+) -> Annotated[Sequence[Image | None], "frames"]:
     """Check that frames are one series, and leave out those that hold nothing.
 
     A frame that was lost on the way is filled with one value, by the recorder or the archive; so
-    is one beyond the converter's limit throughout. Such frames are left out, with a caveat.
+    is one beyond the converter's limit throughout. Such frames are left out, with a caveat. So is
+    told if there was time for more frames between start and end of a file than it holds.
 
     Parameters
     ----------
     frames
         Raw frames of one observation.
+    detector
+        Geometry, and the time between frames.
 
     Returns
     -------
@@ -30,12 +39,14 @@ def check_series(frames: Sequence[Image]) -> Annotated[Sequence[Image | None], "
     Raises
     ------
     UnprocessableData
-        If frames differ in shape, EM gain, exposure time, filter, roll or detector, or all hold
-        nothing.
+        If frames differ in shape, EM gain, exposure time, filter, roll or detector or are not of
+        the detector's shape, or all hold nothing.
     """
     _require_one("shapes (rows, columns)", [frame.shape for frame in frames])
     for name, what in _FACTS.items():
         _require_one(what, [_plain(getattr(frame.meta, name)) for frame in frames])
+    require_shape(frames[0], detector.raw_shape, "the raw frame of the detector")
+    _count_frames(frames, detector)
     kept = [_unless_constant(number, frame) for number, frame in enumerate(frames)]
     left = sum(frame is not None for frame in kept)
     metric("frames", left)
@@ -68,6 +79,24 @@ def _require_one(what: str, values: Iterable[Any]) -> None:
             f"the frames have {len(found)} different {what}: "
             f"{', '.join(str(value) for value in found[:4])}; expected one series"
         )
+
+
+def _count_frames(frames: Sequence[Image], detector: Detector) -> None:
+    """Say if a file holds another number of frames than there was time for."""
+    files: dict[tuple[str, float], list[Image]] = {}
+    for frame in frames:
+        start, end = frame.meta.time, frame.meta.end_time
+        if start is not None and end is not None:
+            seconds = float((end - start).to_value(u.s))
+            files.setdefault((str(start), seconds), []).append(frame)
+    for (_, seconds), members in files.items():
+        cadence_s = exposure_time_second(members[0]) + detector.frame_transfer_s
+        expected = round(seconds / cadence_s) if cadence_s > 0 else len(members)
+        if expected != len(members):
+            caveat(
+                f"the file holds {len(members)} frames; from start to end ({seconds:g} s) there "
+                f"was time for {expected}"
+            )
 
 
 def _unless_constant(number: int, frame: Image) -> Image | None:
