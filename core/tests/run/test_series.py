@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from csstcore.errors import Problems
 from csstcore.products import Image
 from csstcore.run import caller, spool
 from csstcore.run.status import Failure, Status
@@ -155,6 +156,31 @@ def test_frames_of_one_file_are_a_series_and_are_written_into_one_file(
     data = bench.data(record, "images")
     assert data.shape == (3, 4, 5)
     np.testing.assert_array_equal(data, 3.0)
+
+
+def test_a_stage_without_a_series_may_begin_one_that_others_follow(
+    bench: Bench, storage: str
+) -> None:
+    write_raw(bench.raw, 101, 7, 2.0)
+    text = HEAD + '[inputs]\nimage = { definition = "lab.raw" }\n'
+    text += '[[stage]]\nuse = "lab.burst"\n[[stage]]\nuse = "lab.add"\nin = { image = "frames" }\n'
+    text += (
+        '[[stage]]\nuse = "lab.align"\nin = { images = "frames", others = "offsets" }\n'
+        'out = { images = "frames" }\n[outputs]\nframes = "lab.frames"\n'
+    )
+    record = bench.one(text)
+    assert record.status is Status.DONE, record.why
+    assert [call.element for call in record.stages[1].elements] == [
+        f"frame {index}" for index in range(3)
+    ]
+    assert record.stages[2].metrics == {"none": 0}
+    np.testing.assert_array_equal(bench.data(record, "frames")[:, 0, 0], [2.0, 3.0, 4.0])
+
+
+def test_a_series_for_each_element_of_a_series_is_refused(three: Bench) -> None:
+    text = IMAGES + '[[stage]]\nuse = "lab.burst"\nin = { image = "images" }\n'
+    with pytest.raises(Problems, match="a stage returns a series once"):
+        three(text + '[outputs]\nframes = "lab.frames"\n')
 
 
 def test_several_frames_for_an_input_of_one_are_refused(bench: Bench) -> None:

@@ -200,10 +200,10 @@ def _is_mapped(
             f"{whole[0]!r} takes a whole series; a stage is either mapped or takes the series"
         )
     returned = [output.name for output in signature.outputs if output.series]
-    if returned and not whole:
+    if returned and single:
         problems.append(
-            f"{where}: it returns the series {returned[0]!r} but takes none; "
-            "a returned series follows a Sequence input element for element"
+            f"{where}: it returns the series {returned[0]!r} for each element of {single[0]!r}; "
+            "a stage returns a series once"
         )
     return bool(single)
 

@@ -83,7 +83,8 @@ class Caller:
             arguments[step.signature.generator] = stream
         handed = self._hand_over(step, element, arguments, local)
         logger.info("started")
-        call = call_stage(step, arguments, len(driver))
+        follows = any(item.series for item in step.signature.inputs)
+        call = call_stage(step, arguments, len(driver) if follows else None)
         call.record.element = label
         call.record.references = used
         if not call.record.status.delivered:

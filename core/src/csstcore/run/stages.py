@@ -84,8 +84,12 @@ class Stages:
                 continue
             product = call.outputs.pop(name)
             if output.series:
-                products = {e.index: self._spooled(p) for e, p in zip(driver, product, strict=True)}
-                root = driver[0].root if driver else self._observed[step.id]
+                elements = driver
+                if not any(item.series for item in step.signature.inputs):
+                    elements = self.values.begin(f"{step.id}.{name}", product, self.job.keys)
+                root = elements[0].root if elements else self._observed[step.id]
+                pairs = zip(elements, product, strict=True)
+                products = {element.index: self._spooled(each) for element, each in pairs}
                 self.values.by_name[name] = Series(root, products)
             else:
                 self.values.by_name[name] = product
@@ -256,8 +260,8 @@ class Stages:
 
     def _require_elements(self, root: str, record: StageRecord) -> None:
         """Stop the job when fewer elements are left than its input needs."""
-        model = next(item.model for item in self.env.plan.inputs if item.name == root)
-        minimum = model.minimum or 1
+        limits = {item.name: item.model.minimum for item in self.env.plan.inputs}
+        minimum = limits.get(root) or 1
         left = len(self.values.remaining(root))
         if left >= minimum or self.stopped is not None:
             return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from csstcore.definitions.header import Header
@@ -15,7 +16,7 @@ class Element:
     """One element of an input: a file, a frame of a file, or several files of one product."""
 
     root: str
-    """Name of the input."""
+    """Name of the input, or of the series that a stage began."""
     index: int
     keys: Mapping[str, Any]
     header: Header
@@ -30,7 +31,10 @@ class Element:
 
 @dataclass(slots=True)
 class Series:
-    """Products that follow the elements of an input; None where a stage gave none."""
+    """Products that follow the elements of a root; None where a stage gave none.
+
+    The root is an input, or a series that a stage made of nothing but single products.
+    """
 
     root: str
     products: dict[int, Any] = field(default_factory=dict)
@@ -46,6 +50,24 @@ class Values:
     """A product, or a `Series`."""
     dropped: dict[str, dict[int, str]] = field(default_factory=dict)
     """Elements that left, with the reason, by input."""
+
+    def begin(
+        self, root: str, products: Sequence[Any], job_keys: Mapping[str, Any]
+    ) -> list[Element]:
+        """Begin a series that follows no input: its elements are frames, numbered from 0."""
+        self.elements[root] = [
+            Element(
+                root,
+                index,
+                {**job_keys, "frame": index},
+                Header(Path(root), {}),
+                getattr(product, "meta", None) or Meta(),
+                root,
+                f"frame {index}",
+            )
+            for index, product in enumerate(products)
+        ]
+        return self.elements[root]
 
     def remaining(self, root: str) -> list[Element]:
         """Return the elements of an input that have not dropped out."""

@@ -18,6 +18,7 @@ STAGES = (
     "blur",
     "relabel",
     "combine",
+    "burst",
     "combine_one",
     "select",
     "pair",

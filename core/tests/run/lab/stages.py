@@ -122,6 +122,16 @@ def combine(images: Sequence[Image]) -> Annotated[Image, "combined"]:
     return Image(np.mean([image.data for image in images], axis=0), u.adu, meta=images[0].meta)
 
 
+def burst(
+    image: Image, *, number: int = 3
+) -> tuple[Annotated[Sequence[Image], "frames"], Annotated[Sequence[Image], "offsets"]]:
+    frames = [
+        replace(image, data=image.data + index, meta=replace(image.meta, frame=index))
+        for index in range(number)
+    ]
+    return frames, [replace(image, data=image.data * 0 + 1) for _ in frames]
+
+
 def combine_one(image: Image) -> Annotated[Image, "image"]:
     return replace(image, data=image.data + 1)
 
