@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from csst_sim.cpic.plan import parse_plan as parse_cpic_plan
+from csst_sim.cpic.set_up import set_up_cpic
+from csst_sim.cpic.settings import CpicCamera, CpicOptics, CpicReadout
 from csst_sim.direct import shipped, shot_of
 from csst_sim.hstdm.direct import hstdm_session
 from csst_sim.hstdm.plan import parse_plan as parse_hstdm_plan
@@ -20,6 +23,7 @@ from csstcore.testing.contract import *  # noqa: F403
 PLUGIN = "sim"
 OBS_ID = "10100000001"
 HSTDM_ID = "50000000001"
+CPIC_ID = "40100000001"
 
 
 def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -49,7 +53,36 @@ def examples() -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
     )
     receiver = shipped("hstdm_receiver_proposed.toml", HstdmReceiver)
     session = hstdm_session(terahertz, HSTDM_ID)
+    coronagraph = (
+        parse_cpic_plan(
+            {
+                "name": "contract",
+                "kind": "cpic",
+                "readout": "176x136",
+                "star": [
+                    {
+                        "name": "star",
+                        "magnitude": 3.0,
+                        "planet": [
+                            {"separation_mas": 500, "position_angle_deg": 10, "contrast": 1e-7}
+                        ],
+                    }
+                ],
+                "observation": [
+                    {"obs_id": CPIC_ID, "time": "2028-01-01T00:00:00", "star": "star", "frames": 2}
+                ],
+            },
+            "plan",
+        ),
+        shipped("cpic_readout_176x136.toml", CpicReadout),
+        shipped("cpic_camera_proposed.toml", CpicCamera),
+        shipped("cpic_optics_proposed.toml", CpicOptics),
+    )
+    frames = set_up_cpic(*coronagraph, obs_id=CPIC_ID)
     return {
+        "set_up_cpic": (coronagraph, {"obs_id": CPIC_ID}),
+        "observe_cpic": ((frames,), {"rng": rng}),
+        "record_planets": ((frames,), {}),
         "set_up_hstdm": ((terahertz, receiver), {"obs_id": HSTDM_ID}),
         "observe_hstdm": ((session,), {"rng": rng}),
         "record_hstdm_truth": ((session,), {}),

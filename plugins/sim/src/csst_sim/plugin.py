@@ -14,6 +14,7 @@ from csstcore.plugin import (
 
 _STAGES = "csst_sim.stages"
 _HSTDM = "csst_sim.hstdm"
+_CPIC = "csst_sim.cpic"
 
 
 @hookimpl
@@ -120,6 +121,21 @@ def csst_stages() -> list[Stage]:
             f"{_HSTDM}.truth:record_orbit",
             "Record position and velocity of the telescope every ten seconds",
         ),
+        Stage(
+            "set_up_cpic",
+            f"{_CPIC}.set_up:set_up_cpic",
+            "Draw camera, optics and pointing of one coronagraph observation",
+        ),
+        Stage(
+            "observe_cpic",
+            f"{_CPIC}.observe:observe_cpic",
+            "Take the frames of one coronagraph observation",
+        ),
+        Stage(
+            "record_planets",
+            f"{_CPIC}.observe:record_planets",
+            "List the true planets of an observation",
+        ),
     ]
 
 
@@ -146,6 +162,11 @@ def csst_pipelines() -> list[Pipeline]:
             "hstdm",
             "pipelines/hstdm.toml",
             "Simulate terahertz observations as Level 0 with truth and references",
+        ),
+        Pipeline(
+            "cpic",
+            "pipelines/cpic.toml",
+            "Simulate coronagraph observations as Level 0 with truth",
         ),
     ]
 
@@ -202,6 +223,29 @@ def csst_definitions() -> list[Definition]:
             "definitions/hstdm_hit_truth.toml",
             "Channels that cosmic rays hit in single dumps",
         ),
+        Definition(
+            "cpic_plan", "definitions/cpic_plan.toml", "Plan of simulated coronagraph observations"
+        ),
+        Definition(
+            "cpic_truth",
+            "definitions/cpic_truth.toml",
+            "True light, camera and gains of a coronagraph observation",
+        ),
+        Definition(
+            "cpic_frame_truth",
+            "definitions/cpic_frame_truth.toml",
+            "True bias and position of the star in each coronagraph frame",
+        ),
+        Definition(
+            "cpic_hit_truth",
+            "definitions/cpic_hit_truth.toml",
+            "Pixels of coronagraph frames that cosmic rays and tails touched",
+        ),
+        Definition(
+            "cpic_planet_truth",
+            "definitions/cpic_planet_truth.toml",
+            "True planets of a simulated coronagraph observation",
+        ),
     ]
 
 
@@ -214,6 +258,11 @@ def csst_readers() -> list[Reader]:
             "hstdm_plan",
             "csst_sim.hstdm.plan:read_plan",
             "Read the plan of terahertz observations",
+        ),
+        Reader(
+            "cpic_plan",
+            "csst_sim.cpic.plan:read_plan",
+            "Read the plan of coronagraph observations",
         ),
     ]
 
@@ -248,6 +297,31 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "toml",
             "Terahertz receiver, its loads, drifts and orbit",
             product="csst_sim.hstdm.settings:HstdmReceiver",
+        ),
+        ReferenceType(
+            "cpic_readout",
+            "toml",
+            "Format of a raw frame of the coronagraph",
+            product="csst_sim.cpic.settings:CpicReadout",
+        ),
+        ReferenceType(
+            "cpic_camera",
+            "toml",
+            "EMCCD of the coronagraph",
+            product="csst_sim.cpic.settings:CpicCamera",
+        ),
+        ReferenceType(
+            "cpic_optics",
+            "toml",
+            "Telescope, mask and dark zone of the coronagraph",
+            product="csst_sim.cpic.settings:CpicOptics",
+        ),
+        ReferenceRules(
+            "sim.cpic_readout", "references/cpic_readout.toml", "formats of the coronagraph"
+        ),
+        ReferenceRules("sim.cpic_camera", "references/cpic_camera.toml", "one proposed EMCCD"),
+        ReferenceRules(
+            "sim.cpic_optics", "references/cpic_optics.toml", "one proposed coronagraph"
         ),
         ReferenceRules(
             "sim.hstdm_receiver", "references/hstdm_receiver.toml", "one proposed receiver"
