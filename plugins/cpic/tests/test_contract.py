@@ -10,7 +10,10 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
+from csst_cpic.dark_zone import DarkZone
 from csst_cpic.detector import Detector
+from csst_cpic.stages.bias_level import subtract_bias_level
+from csst_cpic.stages.quality import measure_frame
 from csstcore.api import Image, Mask, Meta, Table
 from csstcore.testing.contract import *  # noqa: F403
 
@@ -18,6 +21,7 @@ PLUGIN = "cpic"
 
 _TOML = files("csst_cpic") / "references/detector_176x136.toml"
 DETECTOR = Detector(**tomllib.loads(_TOML.read_text()))
+ZONE = DarkZone(2.0, 0.0, 10.0, 0.016, {"f661": 661.0})
 META = Meta(em_gain=100.0 * u.one, exposure_time=10.0 * u.s)
 
 
@@ -39,6 +43,10 @@ def detector_chain() -> dict[str, Any]:
     gains = Table(QTable({"commanded_em_gain": [10.0, 1000.0], "em_gain": [10.2, 1020.0]}))
     curve = QTable({"em_gain": [100.0] * 2, "counts": [1.0, 9.0] * u.adu})
     curve["relative_gain"] = [1.0, 1.1]
+    level, quality = (
+        subtract_bias_level(raw(), DETECTOR)[1],
+        measure_frame(image(), ZONE, rate, rate),
+    )
     hits = [Mask(np.zeros((8, 8), np.bool_))] * 3
     return {
         "check_series": (([raw(), raw(), raw()], DETECTOR), {}),
@@ -54,6 +62,9 @@ def detector_chain() -> dict[str, Any]:
         "estimate_variance": ((image(), image(), DETECTOR), {}),
         "subtract_dark_and_cic": ((image(), rate, image()), {}),
         "subtract_background": ((image(), rate), {}),
+        "measure_frame": ((image(), ZONE, rate, image()), {}),
+        "compare_frames": (([image(), image()], [level, level], [quality, quality]), {}),
+        "average_error": (([image(), image()],), {}),
     }
 
 

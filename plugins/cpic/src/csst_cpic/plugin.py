@@ -6,6 +6,7 @@ from csstcore.plugin import (
     Check,
     Definition,
     Figure,
+    Pipeline,
     Reader,
     ReferenceRules,
     ReferenceType,
@@ -13,6 +14,7 @@ from csstcore.plugin import (
     hookimpl,
 )
 
+_LEVEL_1_CHECKS = "csst_cpic.checks_level1"
 _CALIBRATION_CHECKS = "csst_cpic.checks_calibration"
 _CALIBRATION_FIGURES = "csst_cpic.figures_calibration"
 
@@ -86,6 +88,29 @@ def csst_stages() -> list[Stage]:
             "csst_cpic.stages.background:subtract_background",
             "Subtract the background of the sky and of scattered light",
         ),
+        Stage(
+            "measure_frame",
+            "csst_cpic.stages.quality:measure_frame",
+            "Measure noise and flags of a reduced frame",
+        ),
+        Stage(
+            "compare_frames",
+            "csst_cpic.stages.quality:compare_frames",
+            "Put what is known of every frame of a series side by side",
+        ),
+        Stage(
+            "average_error",
+            "csst_cpic.stages.quality:average_error",
+            "Average the variances of the frames of a series, which has one rate and one EM gain",
+        ),
+    ]
+
+
+@hookimpl
+def csst_pipelines() -> list[Pipeline]:
+    """Return the pipelines of the coronagraph."""
+    return [
+        Pipeline("l1", "pipelines/l1.toml", "Calibrate the frames of a coronagraph observation"),
     ]
 
 
@@ -94,6 +119,19 @@ def csst_definitions() -> list[Definition]:
     """Return the data definitions."""
     return [
         Definition("l0", "definitions/l0.toml", "Series of raw EMCCD frames of the coronagraph"),
+        Definition(
+            "l1", "definitions/l1.toml", "Reduced frames of the coronagraph with their masks"
+        ),
+        Definition(
+            "l1_error",
+            "definitions/l1_error.toml",
+            "Errors of the pixels of reduced coronagraph frames",
+        ),
+        Definition(
+            "l1_quality",
+            "definitions/l1_quality.toml",
+            "Noise, bias level and flags of every frame of a coronagraph series",
+        ),
         Definition("bias", "definitions/bias.toml", "Master bias of the coronagraph"),
         Definition("flat", "definitions/flat.toml", "Flat field of the coronagraph with unit mean"),
         Definition("dark", "definitions/dark.toml", "Dark rate of the coronagraph"),
@@ -165,6 +203,12 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "Geometry and numbers of the camera",
             product="csst_cpic.detector:Detector",
         ),
+        ReferenceType(
+            "dark_zone",
+            "toml",
+            "Working angles of the coronagraph",
+            product="csst_cpic.dark_zone:DarkZone",
+        ),
         ReferenceType("bias", "fits", "Master bias in adu", definition="cpic.bias"),
         ReferenceType("flat", "fits", "Flat field with unit mean", definition="cpic.flat"),
         ReferenceType("dark", "fits", "Dark rate in electrons per second", definition="cpic.dark"),
@@ -191,6 +235,7 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             definition="cpic.background",
         ),
         ReferenceRules("cpic.detector", "references/detector.toml", "the visible camera"),
+        ReferenceRules("cpic.dark_zone", "references/dark_zone.toml", "the design"),
         ReferenceRules(
             "calib.readout", "references/readout.toml", "the visible camera, one channel"
         ),
@@ -201,6 +246,31 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
 def csst_checks() -> list[Check]:
     """Return the quality checks."""
     return [
+        Check(
+            "raw_level",
+            f"{_LEVEL_1_CHECKS}:raw_level",
+            "Median of a raw frame, from every fifth row",
+        ),
+        Check(
+            "bias_range",
+            f"{_LEVEL_1_CHECKS}:bias_range",
+            "Range of the bias level over the frames in adu",
+        ),
+        Check(
+            "largest_bias_noise",
+            f"{_LEVEL_1_CHECKS}:largest_bias_noise",
+            "Largest noise of a prescan in adu",
+        ),
+        Check(
+            "median_pull",
+            f"{_LEVEL_1_CHECKS}:median_pull",
+            "Median over the frames of the scatter between neighbours over its error",
+        ),
+        Check(
+            "largest_saturated_number",
+            f"{_LEVEL_1_CHECKS}:largest_saturated_number",
+            "Largest number of saturated pixels of a frame",
+        ),
         Check(
             "median_error",
             f"{_CALIBRATION_CHECKS}:median_error",
@@ -258,6 +328,11 @@ def csst_checks() -> list[Check]:
 def csst_figures() -> list[Figure]:
     """Return the figures."""
     return [
+        Figure(
+            "frame_quality",
+            "csst_cpic.figures_level1:frame_quality",
+            "Bias level, noise and flags of every frame",
+        ),
         Figure(
             "em_gains",
             f"{_CALIBRATION_FIGURES}:em_gains",

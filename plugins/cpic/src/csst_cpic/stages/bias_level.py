@@ -36,7 +36,8 @@ def subtract_bias_level(
     Returns
     -------
     image
-        Data section in adu, float32, shape ``detector.shape``; flags are those of the raw frame.
+        Data section in adu, float32, shape ``detector.shape``, with flags and world coordinates
+        of the raw frame.
     bias_level
         One row: ``frame``, ``level``, ``noise`` (of a pixel) and ``drift`` (scatter of the level
         over the rows) in adu, ``disturbed_rows``. Metrics: ``bias_level``, ``bias_noise``.
@@ -73,4 +74,5 @@ def subtract_bias_level(
             "disturbed_rows": [disturbed],
         }
     )
-    return replace(image, data=data, flags=flags), Table(table, meta=image.meta)
+    wcs = None if image.wcs is None else image.wcs[detector.active]
+    return replace(image, data=data, flags=flags, wcs=wcs), Table(table, meta=image.meta)
