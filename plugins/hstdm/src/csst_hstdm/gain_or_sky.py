@@ -28,6 +28,12 @@ BOX = 16
 """Channels over which lines are looked for."""
 LINE = 4.0
 """In units of the scatter."""
+INEXACT = 0.1
+"""Part of a continuum source that the shape of the system temperature may leave."""
+SAME_PLACE_DEG = 1e-3
+"""Dumps that look nearer to each other stare at one position: a twentieth of the beam."""
+MOTION = 0.02
+"""Part of a source by which dumps of one position may differ."""
 SURE = 5.0
 """Errors by which gain and sky must differ."""
 
@@ -44,7 +50,12 @@ class Step:
 
 
 def gain_steps(
-    excess: Plane, run: NDArray[np.int64], ratios: Ratios, shape: Shape, limit: float
+    excess: Plane,
+    run: NDArray[np.int64],
+    direction_deg: Plane,
+    ratios: Ratios,
+    shape: Shape,
+    limit: float,
 ) -> Iterator[Step]:
     """Yield the dumps whose gain changed.
 
@@ -54,6 +65,8 @@ def gain_steps(
         Mean over the band of ON over OFF, less 1, of each dump; NaN for those not looked at.
     run
         A number for each run of dumps without a gap.
+    direction_deg
+        Right ascension and declination, shape (dumps, 2).
     ratios
         Gives the spectrum of ON over OFF, less 1, of several dumps.
     shape
@@ -61,6 +74,10 @@ def gain_steps(
     limit
         Least relative change.
     """
+    for dumps, step in _changed_runs(excess, run, direction_deg, limit):
+        excess = excess.copy()
+        excess[dumps] = np.nan
+        yield Step(dumps, step, True)
     for number in np.unique(run):
         members = np.flatnonzero((run == number) & np.isfinite(excess) & (excess > -1))
         sharp = sharp_edges(1 + excess[members], limit) if len(members) > 1 else np.zeros(0, bool)
@@ -73,6 +90,28 @@ def gain_steps(
                 continue
             edges = [bool(sharp[i]) for i in (a - 1, b - 1) if 0 <= i < len(sharp)]
             yield from _steps(members[a:b], edges, ratios, shape, limit)
+
+
+def _changed_runs(
+    excess: Plane, run: NDArray[np.int64], direction_deg: Plane, limit: float
+) -> Iterator[tuple[NDArray[np.intp], float]]:
+    """Yield runs that stare at a position where others see another level; of two, both."""
+    levels, places, members = [], [], []
+    for number in np.unique(run):
+        dumps = np.flatnonzero((run == number) & np.isfinite(excess))
+        if len(dumps) and np.all(np.ptp(direction_deg[dumps], axis=0) < SAME_PLACE_DEG):
+            levels.append(float(np.median(excess[dumps])))
+            places.append(direction_deg[dumps[0]])
+            members.append(dumps)
+    level, place = np.array(levels), np.array(places).reshape(-1, 2)
+    for k, dumps in enumerate(members):
+        same = np.all(np.abs(place - place[k]) < SAME_PLACE_DEG, axis=1)
+        others = level[same & (np.arange(len(level)) != k)]
+        if len(others):
+            usual = float(np.median(level[same] if len(others) > 1 else others))
+            step = (1 + level[k]) / (1 + usual) - 1
+            if abs(step) > limit + MOTION * abs(usual):
+                yield dumps, step
 
 
 def _steps(
@@ -166,9 +205,9 @@ class Shape:
         pieces = np.array_split(np.arange(len(x)), PARTS)
         without = [_gain(np.delete(x, p), np.delete(y, p), trust) for p in pieces]
         error = float(np.sqrt((PARTS - 1) * np.var(without)))
-        if abs(gain) > max(limit, SURE * error) and abs(gain) > abs(excess) / 2:
+        if abs(gain) > max(limit, SURE * error) + INEXACT * abs(excess):
             return True
-        return False if SURE * error < abs(excess) else None
+        return False if SURE * error < abs(excess) and abs(gain) < abs(excess) / 3 else None
 
 
 def _slope(x: Plane, y: Plane) -> float:

@@ -12,11 +12,12 @@ BOX = 16
 """Half width of the running mean over channels that finds candidates."""
 MEDIAN = 4
 """Half width of the running median over channels that confirms them."""
-SUPPORT = 8.5
-"""Sum of deviations beside a spike, in units of the noise, that makes it a line: 3.5 sigma of
-three channels in two dumps, so that of true hits 2 in 10000 are lost."""
-LINE = 0.75
-"""Least of the same in units of the spike: of a line that the beam scans, it is 2 and more."""
+SUPPORT = 3.5
+"""Sum of deviations in the dumps before and after, in units of its noise, that makes a spike a line:
+of true hits, 4 in 10000 are lost."""
+LINE = (0.5, 0.75)
+"""Least of the same in units of the spike, for its channel and for three channels. A line that the
+beam scans has 0.6 and more in each of them, and in each dump."""
 LAG = 4
 """Distance of the channels whose differences give the noise: further than they are correlated."""
 
@@ -84,16 +85,29 @@ def local_deviation(counts: Any, row: Any, channel: Any, reference: Any) -> Any:
 
 
 @compiled
-def line_support(counts: Any, row: Any, channel: Any, beside: Any, reference: Any) -> Any:
-    """Return the sum of the deviations at the same frequency in the dumps before and after."""
-    total = 0.0
+def is_line(
+    counts: Any, row: Any, channel: Any, beside: Any, reference: Any, sigma: Any, spike: Any
+) -> Any:
+    """Return whether the dumps before and after have a spike at the same frequency.
+
+    Either in its channel alone, as of a bright continuum through a receiver whose channels
+    differ, or in three channels together, as of a line.
+    """
+    middle, total, number = 0.0, 0.0, 0
     for side in range(2):
         other = beside[row, side, 0]
         if other >= 0:
+            number += 1
             for d in range(-1, 2):
                 place = channel + beside[row, side, 1] + d
-                total += local_deviation(counts, other, place, reference)
-    return total
+                value = local_deviation(counts, other, place, reference) / sigma
+                total += value
+                if d == 0:
+                    middle += value
+    if spike < 0:
+        middle, total, spike = -middle, -total, -spike
+    alone = middle > max(SUPPORT * np.sqrt(number), LINE[0] * spike)
+    return alone or total > max(SUPPORT * np.sqrt(3 * number), LINE[1] * spike)
 
 
 @compiled
@@ -173,8 +187,7 @@ def flag_spikes(
                         n += 1
                 deviation = (ratio[c] - median_of(near, n)) / sigma
                 if abs(deviation) > threshold:
-                    support = line_support(counts, row, c, beside, reference) / sigma
-                    if support * np.sign(deviation) < max(SUPPORT, LINE * abs(deviation)):
+                    if not is_line(counts, row, c, beside, reference, sigma / level[k], deviation):
                         flags[row, c] |= bit
             power[c] += min(deviation * deviation, 25.0)
             number[c] += 1

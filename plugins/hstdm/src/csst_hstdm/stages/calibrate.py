@@ -379,9 +379,12 @@ def _flag_steps(
         np.array([off.after for off in brackets]),
         np.array([off.weight for off in brackets]),
     )
+    known = {"ra", "dec"} <= set(rows.colnames)
+    direction = [numbers(rows, name, u.deg)[on] for name in ("ra", "dec")] if known else []
+    direction_deg = np.stack(direction, axis=1) if known else np.full((len(on), 2), np.nan)
     noise = np.sqrt(1 / (calibration.samples_per_second * np.nanmin(exposure_s[on])))
     least = max(limit, STEPS_SIGMA * float(noise) / np.sqrt(part.flux.shape[1]))
-    for step in gain_steps(excess, run, ratios, calibration.shape, least):
+    for step in gain_steps(excess, run, direction_deg, ratios, calibration.shape, least):
         bits[step.dumps] |= FLAG_BITS["unstable_gain"]
         flags[step.dumps] |= np.uint16(FLAG_BITS["unstable_gain"])
         cause = "" if step.known else ", or a continuum source that cannot be told from it"

@@ -45,6 +45,8 @@ QUIET_STATES = ("HOT", "COLD", "OFF")
 QUIET = (True, False)
 MEDIAN_NOISE = 1.2533
 """Noise of a median over that of a mean."""
+LEVEL_CHANNELS = 1024
+"""Channels whose median is about the level of the band."""
 LEAST_NOISE = 0.5
 """In units of the radiometer equation: less is not noise, as in simulations without any."""
 
@@ -210,18 +212,15 @@ def _flag_spectra(
         for group in _groups(np.flatnonzero((state == name) & usable))
     ]
     beside = _beside(dumps, state, usable)
+    stride = max(number_of_channels // LEVEL_CHANNELS, 1)
     level, noise = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
 
     def search(group: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         reference = np.ones(number_of_channels)
-        per_second = 1 / exposure_s[group]
-        scale = np.ones(len(group))
+        scale = _levels(counts[group, ::stride]) / exposure_s[group]
+        per_second = 1 / (exposure_s[group] * scale)
         if len(group) >= LEAST_GROUP:
             reference_spectrum(counts, flags, group, per_second, reference)
-            scale[:] = finite_median(reference)
-        else:
-            scale = np.maximum(np.nanmean(counts[group], axis=1), 1e-30) * per_second
-            per_second = per_second / scale
         of_group, spread = np.full(len(group), np.nan), np.full(len(group), np.nan)
         power, number = np.zeros(number_of_channels), np.zeros(number_of_channels, np.int64)
         flag_spikes(
@@ -239,7 +238,7 @@ def _flag_spectra(
             power,
             number,
         )
-        level[group], noise[group] = of_group * scale, spread
+        level[group], noise[group] = of_group * scale, spread / of_group
         return power, number
 
     found = each(search, groups)
@@ -261,6 +260,12 @@ def _flag_spectra(
         )
     _flag_channels(flags, sums, noise_limits)
     return bits
+
+
+def _levels(counts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the median count of each dump, by which dumps of different brightness compare."""
+    levels = [finite_median(np.where(count > 0, count, np.nan)) for count in counts]
+    return np.array([level if np.isfinite(level) else 1.0 for level in levels])
 
 
 def _flag_channels(
