@@ -53,6 +53,12 @@ class DetectionCurve:
         depth = np.minimum(-np.log(missed), self.rate_of_depth.x[-1])
         return np.asarray(self.rate_of_depth(depth, 1) / missed)
 
+    def frame_variance(self, rate: Array) -> Array:
+        """Return the variance of the rate from a single frame, for a true rate; electron^2."""
+        nodes = self.rate_of_depth.x
+        depth = np.interp(rate, self.rate_of_depth(nodes), nodes)
+        return np.asarray(np.expm1(depth) * self.rate_of_depth(depth, 1) ** 2)
+
     def estimate(
         self, detected: NDArray[Any], frames: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

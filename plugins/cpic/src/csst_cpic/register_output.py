@@ -127,7 +127,7 @@ class RegisterOutput:
 
     def _reach(self, rate: float) -> float:
         """Return a signal beyond which nothing lies (Chernoff's bound of the Gamma law)."""
-        events = rate + self.serial_rate
+        events = rate + max(self.serial_rate, 0.0)
         multiplied = (np.sqrt(events) + np.sqrt(NEGLIGIBLE)) ** 2
         return float(multiplied + 9 * self.noise_electron)
 
