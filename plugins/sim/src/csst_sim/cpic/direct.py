@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -13,12 +14,25 @@ from csst_sim.cpic.cube import SimulatedCube, simulate_cube
 from csst_sim.cpic.device import CpicDevice, draw_device
 from csst_sim.cpic.effects import CpicEffects
 from csst_sim.cpic.exposure import Exposer
+from csst_sim.cpic.observe import observe_cpic, record_planets
+from csst_sim.cpic.plan import CpicPlan
 from csst_sim.cpic.series import Series, take_series
-from csst_sim.cpic.settings import CpicCamera, CpicReadout
+from csst_sim.cpic.session import CpicSession
+from csst_sim.cpic.set_up import set_up_cpic
+from csst_sim.cpic.settings import CpicCamera, CpicOptics, CpicReadout
+from csst_sim.cpic.truth import CpicTruth
 from csst_sim.direct import shipped
-from csstcore.api import Image, Meta, Table
+from csstcore.api import Image, Meta, NotApplicable, Table
 
-__all__ = ["SimulatedCube", "SimulatedFrames", "simulate_cube", "simulate_frames"]
+__all__ = [
+    "CpicSimulation",
+    "SimulatedCube",
+    "SimulatedFrames",
+    "cpic_session",
+    "simulate_cpic",
+    "simulate_cube",
+    "simulate_frames",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,3 +137,50 @@ def simulate_frames(
     rng = np.random.default_rng([seed, int(obs_id)])
     series = take_series(exposer, (light for _ in range(frames)), meta, rng)
     return SimulatedFrames(series, exposer, np.array(light))
+
+
+@dataclass(frozen=True, eq=False)
+class CpicSimulation:
+    """One simulated observation."""
+
+    session: CpicSession
+    frames: Sequence[Image]
+    """Level 0, adu."""
+    truth: CpicTruth
+    frame_truth: Table
+    hit_truth: Table
+    planets: Table | None
+    """None where the star has none."""
+
+
+def cpic_session(plan: CpicPlan, obs_id: str) -> CpicSession:
+    """Return the truth of one observation, from the settings shipped with this plugin."""
+    return set_up_cpic(
+        plan,
+        shipped(f"cpic_readout_{plan.readout}.toml", CpicReadout),
+        shipped("cpic_camera_proposed.toml", CpicCamera),
+        shipped("cpic_optics_proposed.toml", CpicOptics),
+        obs_id=obs_id,
+    )
+
+
+def simulate_cpic(plan: CpicPlan, obs_id: str, seed: int = 1) -> CpicSimulation:
+    """Run the stages of `sim.cpic` on one observation.
+
+    Parameters
+    ----------
+    plan
+        Any plan, for example of `csst_sim.cpic.plan.parse_plan`.
+    obs_id
+        What to simulate.
+    seed
+        Noise and cosmic rays; camera, speckles and pointing have a seed of their own in the plan.
+    """
+    session = cpic_session(plan, obs_id)
+    rng = np.random.default_rng([seed, int(obs_id)])
+    frames, truth, frame_truth, hit_truth = observe_cpic(session, rng=rng)
+    try:
+        planets = record_planets(session)
+    except NotApplicable:
+        planets = None
+    return CpicSimulation(session, frames, truth, frame_truth, hit_truth, planets)
