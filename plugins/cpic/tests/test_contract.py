@@ -68,6 +68,35 @@ def detector_chain() -> dict[str, Any]:
     }
 
 
+def lit(electron: float, seconds: float, seed: int, raw_format: bool = True) -> Image:
+    """A frame of evenly lit pixels at EM gain 1, with trails in the overscan."""
+    shape = DETECTOR.raw_shape if raw_format else DETECTOR.shape
+    adu = np.random.default_rng(seed).normal(30.0 if raw_format else 0.0, 5.0, shape)
+    rows, columns = DETECTOR.active if raw_format else (slice(None), slice(None))
+    adu[rows, columns] += electron / 8
+    if raw_format:
+        adu[rows.stop, columns] += 0.005 * electron / 8
+        adu[rows, columns.stop] += 0.005 * electron / 8
+    meta = Meta(em_gain=1.0 * u.one, exposure_time=seconds * u.s)
+    return Image(adu.astype(np.uint16 if raw_format else np.float32), u.adu, meta=meta)
+
+
+def calibration() -> dict[str, Any]:
+    """A call of every stage that makes or applies a reference of its own."""
+    cti = QTable({f"{way}_inefficiency": [2e-5] for way in ("vertical", "horizontal")})
+    for way in ("vertical", "horizontal"):
+        cti[f"{way}_release"] = [1.5] * u.pixel
+    lamp = [lit(15_000.0, 5.0, seed) for seed in range(4)]
+    biases = [lit(0.0, 0.0, seed) for seed in range(4, 8)]
+    ramp = [lit(8000.0 * t, t, 9, raw_format=False) for t in (1.0, 2.0, 3.0, 4.0)]
+    active = lit(100.0, 1.0, 1, raw_format=False)
+    return {
+        "correct_cte": ((active, DETECTOR, Table(cti)), {}),
+        "measure_cti": ((lamp, biases, DETECTOR), {}),
+        "measure_linearity": ((ramp, DETECTOR), {}),
+    }
+
+
 def examples() -> dict[str, Any]:
     """A call of every stage."""
-    return detector_chain()
+    return detector_chain() | calibration()

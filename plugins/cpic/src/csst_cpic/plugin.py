@@ -54,6 +54,21 @@ def csst_stages() -> list[Stage]:
             "Convert an image from adu to electrons before multiplication",
         ),
         Stage(
+            "correct_cte",
+            "csst_cpic.stages.cte:correct_cte",
+            "Put charge that transfers left behind back into the pixels it came from",
+        ),
+        Stage(
+            "measure_cti",
+            "csst_cpic.stages.measure_cti:measure_cti",
+            "Measure the charge-transfer inefficiency by extended-pixel-edge response",
+        ),
+        Stage(
+            "measure_linearity",
+            "csst_cpic.stages.measure_linearity:measure_linearity",
+            "Measure the relative gain of counts at every EM gain from flats of a constant lamp",
+        ),
+        Stage(
             "flag_bad_pixels",
             "csst_cpic.stages.bad_pixels:flag_bad_pixels",
             "Flag as ``bad``, ``hot`` or ``warm`` what the mask of bad pixels says",
