@@ -23,6 +23,7 @@ project_id = "{project}"
 channels = 512
 tuned_velocity_kms = 9.0
 instrument_seed = 4
+effects = {{ load_couplings = false }}
 
 [[source]]
 peak_kelvin = 30.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from importlib.resources import files
 from typing import Any
@@ -39,7 +40,7 @@ def simulated(**changes: Any) -> HstdmSimulation:
     """One target observation of a line that fills the beam; keywords of plan or observation."""
     line = {"peak_kelvin": PEAK_K, "fwhm_kms": FWHM_KM_S}
     plan: dict[str, Any] = {"name": "level1", "kind": "hstdm", "channels": 512, "source": [line]}
-    for name in ("channels", "effects", "sideband", "source"):
+    for name in ("channels", "effects", "sideband", "source", "instrument_seed"):
         if name in changes:
             plan[name] = changes.pop(name)
     observation = {"obs_id": OBS_ID, "time": "2028-03-01T00:00:00"} | changes
@@ -51,9 +52,19 @@ def shipped_receiver() -> Receiver:
     return Receiver(**tomllib.loads(text))
 
 
-def level_1(run: HstdmSimulation, gain: Spectra | None = None) -> Level1:
+def told_receiver(run: HstdmSimulation) -> Receiver:
+    """The shipped numbers with the true couplings to the loads."""
+    true = run.session.receiver
+    return dataclasses.replace(
+        shipped_receiver(), eta_hot=true.hot_coupling, eta_cold=true.cold_coupling
+    )
+
+
+def level_1(
+    run: HstdmSimulation, gain: Spectra | None = None, receiver: Receiver | None = None
+) -> Level1:
     """Dumps calibrated but not shifted, loads, system temperatures, notes."""
-    receiver, gain = shipped_receiver(), gain or run.sideband_gain
+    receiver, gain = receiver or told_receiver(run), gain or run.sideband_gain
     with collecting() as notes:
         dumps = flag_dumps(run.dumps, receiver)
         dumps = interpolate_orbit(interpolate_pointing(dumps))
@@ -98,6 +109,22 @@ def test_receiver_temperature_to_a_thousandth(noisy: tuple[HstdmSimulation, Leve
     true = run.session.receiver.t_rec_kelvin.mean() + offset[np.isin(state, ["HOT", "COLD"])].mean()
     assert len(loads) >= 10
     assert loads.table["t_rec"].to_value(u.K).mean() == pytest.approx(true, rel=1e-3)
+
+
+def test_couplings_that_are_not_known_shift_it_as_said() -> None:
+    shipped, errors = shipped_receiver(), []
+    for seed in range(1, 6):
+        run = simulated(effects=QUIET, cycles=2, instrument_seed=seed)
+        true = run.session.receiver
+        _, loads, _, notes = level_1(run, receiver=shipped)
+        error = loads.table["t_rec"].to_value(u.K).mean() - true.t_rec_kelvin.mean()
+        off = true.hot_coupling - shipped.eta_hot, true.cold_coupling - shipped.eta_cold
+        size = np.hypot(off[0] / shipped.eta_hot_error, off[1] / shipped.eta_cold_error)
+        stated = float(notes.metrics["t_rec_coupling_error_kelvin"])
+        assert abs(error) <= 1.02 * stated * size
+        errors.append(abs(error) / stated)
+    assert 0.3 < max(errors) < np.sqrt(2)  # drawn evenly within the errors of both
+    assert 0.01 < stated / true.t_rec_kelvin.mean() < 0.03
 
 
 def test_system_temperature_of_each_channel(noisy: tuple[HstdmSimulation, Level1]) -> None:
@@ -265,7 +292,7 @@ def test_loads_of_another_file(velocity_km_s: float, served: bool) -> None:
         )
         for one, tuned in ((sky, 0.0), (loads, velocity_km_s))
     ]
-    receiver, gain = shipped_receiver(), runs[0].sideband_gain
+    receiver, gain = told_receiver(runs[0]), runs[0].sideband_gain
     dumps = [flag_dumps(run.dumps, receiver) for run in runs]
     load_gain = solve_loads(dumps, receiver, gain)
     if not served:

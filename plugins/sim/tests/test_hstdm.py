@@ -75,7 +75,7 @@ def test_the_orbit_is_low_inclined_and_dark_for_a_third() -> None:
 
 def test_two_loads_give_the_true_gain_and_receiver_temperature() -> None:
     run = simulated(effects=QUIET)
-    settings, receiver = run.session.settings, run.session.receiver
+    receiver = run.session.receiver
     frequency = run.session.signal_hz, run.session.image_hz
     share = receiver.signal_gain, 1 - receiver.signal_gain
     hot, cold = (
@@ -83,10 +83,10 @@ def test_two_loads_give_the_true_gain_and_receiver_temperature() -> None:
         for t in (receiver.hot_kelvin, receiver.cold_kelvin)
     )
     c_hot, c_cold = mean(run, "HOT"), mean(run, "COLD")
-    eta = settings.hot_coupling + settings.cold_coupling - 1
+    eta = receiver.hot_coupling + receiver.cold_coupling - 1
     gain = (c_hot - c_cold) / (eta * (hot - cold))
     assert gain == pytest.approx(receiver.gain, rel=1e-5)
-    seen = settings.hot_coupling * hot + (1 - settings.hot_coupling) * cold
+    seen = receiver.hot_coupling * hot + (1 - receiver.hot_coupling) * cold
     assert c_hot / gain - seen == pytest.approx(receiver.t_rec_kelvin, abs=0.01)
 
 

@@ -107,6 +107,8 @@ class Effects:
     thermal_coupling: bool = True
     cosmic_rays: bool = True
     sideband_ripple: bool = True
+    load_couplings: bool = True
+    """Couplings to the loads are not quite those that calibration is told."""
     digitisation: bool = True
 
 

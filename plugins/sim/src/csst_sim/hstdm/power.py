@@ -29,12 +29,12 @@ def load_kelvin(session: HstdmSession, state: str) -> Channels:
     state
         ``"HOT"`` or ``"COLD"``.
     """
-    settings, receiver = session.settings, session.receiver
+    receiver = session.receiver
     hot = both_sidebands(session, receiver.hot_kelvin)
     cold = both_sidebands(session, receiver.cold_kelvin)
     if state == "HOT":
-        return settings.hot_coupling * hot + (1 - settings.hot_coupling) * cold
-    return settings.cold_coupling * cold + (1 - settings.cold_coupling) * hot
+        return receiver.hot_coupling * hot + (1 - receiver.hot_coupling) * cold
+    return receiver.cold_coupling * cold + (1 - receiver.cold_coupling) * hot
 
 
 def both_sidebands(session: HstdmSession, temperature_kelvin: float) -> Channels:

@@ -35,6 +35,8 @@ class Receiver:
     measured_error: Channels
     hot_kelvin: float
     cold_kelvin: float
+    hot_coupling: float
+    cold_coupling: float
 
 
 def radiation_kelvin(temperature_kelvin: float, frequency_hz: Channels) -> Channels:
@@ -70,6 +72,16 @@ def draw_receiver(plan: HstdmPlan, settings: HstdmReceiver) -> Receiver:
         signal_gain = np.full(plan.channels, 0.5)
     smooth = settings.sideband_error * np.cos(1.3 * across + rng.uniform(0, 6.28))
     noise = settings.sideband_noise * rng.standard_normal(plan.channels)
+    loads = {
+        "hot_kelvin": settings.hot_kelvin,
+        "cold_kelvin": settings.cold_kelvin,
+        "hot_coupling": settings.hot_coupling,
+        "cold_coupling": settings.cold_coupling,
+    }
+    if not plan.effects.load_couplings:
+        for name in ("hot_coupling", "cold_coupling"):
+            middle = sum(loads[name]) / 2
+            loads[name] = (middle, middle)
     return Receiver(
         if_hz=if_hz,
         gain=gain,
@@ -77,8 +89,7 @@ def draw_receiver(plan: HstdmPlan, settings: HstdmReceiver) -> Receiver:
         signal_gain=signal_gain,
         measured_signal_gain=signal_gain * (1 + smooth + noise),
         measured_error=signal_gain * np.hypot(settings.sideband_error, settings.sideband_noise),
-        hot_kelvin=_draw(rng, settings.hot_kelvin),
-        cold_kelvin=_draw(rng, settings.cold_kelvin),
+        **{name: _draw(rng, limits) for name, limits in loads.items()},
     )
 
 

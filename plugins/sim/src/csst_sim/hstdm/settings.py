@@ -22,8 +22,9 @@ class HstdmReceiver:
     """Full width at half maximum of the beam over wavelength / diameter."""
     forward_efficiency: float
     main_beam_efficiency: float
-    hot_coupling: float
-    cold_coupling: float
+    hot_coupling: Range
+    """Coupling to the hot load; the rest sees the cold one."""
+    cold_coupling: Range
     hot_kelvin: Range
     cold_kelvin: Range
     thermometer_kelvin: float

@@ -33,7 +33,8 @@ def record_hstdm_truth(
     sky_truth
         Main-beam brightness towards the target at the local standard of rest, one row.
     receiver_truth
-        One row per channel: gain, receiver temperature, gain of the signal sideband.
+        One row per channel: gain, receiver temperature, gain of the signal sideband; couplings to
+        the loads, the same for all.
     """
     middle = np.array([session.approach_kms.mean()])
     lsrk = session.signal_hz / blue_shift(middle)
@@ -52,6 +53,8 @@ def record_hstdm_truth(
             "gain": receiver.gain * u.count / u.K / u.s,
             "t_rec": receiver.t_rec_kelvin * u.K,
             "sideband_gain": receiver.signal_gain,
+            "hot_coupling": np.full(len(receiver.gain), receiver.hot_coupling),
+            "cold_coupling": np.full(len(receiver.gain), receiver.cold_coupling),
         }
     )
     sky = Spectra(
