@@ -12,9 +12,10 @@ from astropy.table import QTable
 
 from csst_cpic.dark_zone import DarkZone
 from csst_cpic.detector import Detector
+from csst_cpic.reduction import Reduction
 from csst_cpic.stages.bias_level import subtract_bias_level
 from csst_cpic.stages.quality import measure_frame
-from csstcore.api import Image, Mask, Meta, Table
+from csstcore.api import Cube, Image, Mask, Meta, Table, replace
 from csstcore.testing.contract import *  # noqa: F403
 
 PLUGIN = "cpic"
@@ -97,6 +98,29 @@ def calibration() -> dict[str, Any]:
     }
 
 
+def companions() -> dict[str, Any]:
+    """A call of every stage that tells about planets."""
+    angles = np.linspace(0.0, 90.0, 12)
+    y, x = np.mgrid[:41, :41] - 20
+    star = Image((1e4 * np.exp(-(x**2 + y**2) / 4.0)).astype(np.float32), u.electron, meta=META)
+    data = np.random.default_rng(2).normal(0.0, 1.0, (12, 41, 41)).astype(np.float32)
+    settings = {"inner_radius_pixel": 4.0, "outer_radius_pixel": 18.0, "annulus_width_pixel": 5.0}
+    reduction = Reduction(fwhm_pixel=3.3, pixel_scale_arcsec=0.02, components=3, **settings)
+    place = QTable({"separation": [220.0] * u.mas, "position_angle": [40.0] * u.deg})
+    frames = QTable({"position_angle": angles * u.deg, "exposure_time": np.full(12, 10.0) * u.s})
+    cube = Cube(data, u.electron, meta=META)
+    call = cube, Table(frames), Table(reduction.to_table()), star, Table(place)
+    plane, oriented = Image(data[0]), replace(META, position_angle=3.0 * u.deg)
+    return {
+        "orient_frames": (([replace(plane, meta=oriented)],), {"plate_scale_mas": 20.0}),
+        "measure_star": (([star],), {"size_pixel": 21}),
+        "find_companions": ((plane, call[2]), {}),
+        "fit_companions": (call, {}),
+        "contrast_curve": (call[:4], {"step_fwhm": 2.0}),
+        "join_residual": ((plane, plane, call[2], call[4]), {}),
+    }
+
+
 def examples() -> dict[str, Any]:
     """A call of every stage."""
-    return detector_chain() | calibration()
+    return companions() | detector_chain() | calibration()

@@ -44,6 +44,11 @@ class NoiseCorrelation:
             The pixels of the ring that show nothing but noise.
         reach_pixel
             Largest distance; beyond it the covariance is zero.
+
+        Raises
+        ------
+        UnprocessableData
+            If the ring is empty.
         """
         values = np.where(use, image, 0.0).astype(np.float64)
         products: dict[int, list[float]] = {}
@@ -56,6 +61,8 @@ class NoiseCorrelation:
                 total = products.setdefault(dx * dx + dy * dy, [0.0, 0.0])
                 total[0] += float(np.sum(first * second))
                 total[1] += float(np.count_nonzero(one & other))
+        if not products[0][1]:
+            raise UnprocessableData("no pixel of the companion's ring shows noise alone")
         squares = sorted(square for square in products if products[square][1] > 0)
         means = [products[square][0] / products[square][1] for square in squares]
         return cls(np.sqrt([*squares, (reach_pixel + 1) ** 2]), np.array([*means, 0.0]))

@@ -29,6 +29,9 @@ class Experiment:
 
     subtraction: StarSubtraction
     star: PointSource
+    photon_variance: float = 0.0
+    """Variance of the noise that a unit of flux brings along: 1 for electrons of a CCD, about 2
+    behind a multiplying register."""
 
     @property
     def fwhm_pixel(self) -> float:

@@ -15,6 +15,7 @@ from csstcore.plugin import (
 )
 
 _LEVEL_1_CHECKS = "csst_cpic.checks_level1"
+_LEVEL_2_CHECKS = "csst_cpic.checks_level2"
 _CALIBRATION_CHECKS = "csst_cpic.checks_calibration"
 _CALIBRATION_FIGURES = "csst_cpic.figures_calibration"
 
@@ -118,6 +119,36 @@ def csst_stages() -> list[Stage]:
             "csst_cpic.stages.quality:average_error",
             "Average the variances of the frames of a series, which has one rate and one EM gain",
         ),
+        Stage(
+            "orient_frames",
+            "csst_cpic.stages.orient_frames:orient_frames",
+            "Give frames of any telescope the position angle of their +y axis, and their scale",
+        ),
+        Stage(
+            "measure_star",
+            "csst_cpic.stages.measure_star:measure_star",
+            "Average frames of the star without coronagraph, centred, for contrasts and injection",
+        ),
+        Stage(
+            "find_companions",
+            "csst_cpic.stages.find_companions:find_companions",
+            "Find sources in a residual image by their signal over noise in small samples",
+        ),
+        Stage(
+            "fit_companions",
+            "csst_cpic.stages.fit_companions:fit_companions",
+            "Fit contrast and position of companions as negative ones in the raw frames",
+        ),
+        Stage(
+            "contrast_curve",
+            "csst_cpic.stages.contrast_curve:contrast_curve",
+            "Measure the contrast that is detected, by injection and recovery of companions",
+        ),
+        Stage(
+            "join_residual",
+            "csst_cpic.stages.join_residual:join_residual",
+            "Join residual, signal over noise, settings and companions for one file",
+        ),
     ]
 
 
@@ -173,6 +204,26 @@ def csst_definitions() -> list[Definition]:
             "cti", "definitions/cti.toml", "Charge-transfer inefficiency of the coronagraph"
         ),
         Definition("background", "definitions/background.toml", "Background of the coronagraph"),
+        Definition(
+            "l2_residual",
+            "definitions/l2_residual.toml",
+            "What is left of a star, with the signal over noise and the settings",
+        ),
+        Definition(
+            "l2_companions",
+            "definitions/l2_companions.toml",
+            "Companions of a star with contrast and position",
+        ),
+        Definition(
+            "l2_contrast",
+            "definitions/l2_contrast.toml",
+            "Contrast that a companion needs to be detected, by separation",
+        ),
+        Definition(
+            "l2_coadd",
+            "definitions/l2_coadd.toml",
+            "Frames of a star turned north up and averaged, the star not subtracted",
+        ),
         Definition(
             "adi_cube",
             "definitions/adi_cube.toml",
@@ -336,6 +387,26 @@ def csst_checks() -> list[Check]:
             f"{_CALIBRATION_CHECKS}:largest_trail_chi_square",
             "Largest chi-square, per degree of freedom, of the trails of all levels",
         ),
+        Check(
+            "empty_fraction",
+            f"{_LEVEL_2_CHECKS}:empty_fraction",
+            "Fraction of the pixels between the radii of a reduction that have no value",
+        ),
+        Check(
+            "unconverged_fraction",
+            f"{_LEVEL_2_CHECKS}:unconverged_fraction",
+            "Fraction of the companions whose fit does not converge",
+        ),
+        Check(
+            "lowest_throughput",
+            f"{_LEVEL_2_CHECKS}:lowest_throughput",
+            "Lowest part of a companion's flux that the reduction leaves, over all separations",
+        ),
+        Check(
+            "best_contrast",
+            f"{_LEVEL_2_CHECKS}:best_contrast",
+            "Lowest contrast that is detected in half of all cases",
+        ),
     ]
 
 
@@ -367,5 +438,15 @@ def csst_figures() -> list[Figure]:
             "trails",
             f"{_CALIBRATION_FIGURES}:trails",
             "Trails behind the edges of bright frames with the fitted ones",
+        ),
+        Figure(
+            "residual_with_companions",
+            "csst_cpic.figures_level2:residual_with_companions",
+            "Residual image and signal over noise, with the companions marked",
+        ),
+        Figure(
+            "contrast_curve",
+            "csst_cpic.figures_level2:contrast_curve",
+            "Contrast that is detected by separation, and the throughput of the reduction",
         ),
     ]

@@ -1,0 +1,108 @@
+"""A reduction repeated from its products: the cube, its frames and the stored settings."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+
+from csst_cpic.experiment import Experiment, Source
+from csst_cpic.klip import StarSubtraction
+from csst_cpic.point_source import PointSource
+from csst_cpic.reduction import Reduction
+from csstcore.api import Cube, Image, Table, UnprocessableData, caveat
+
+_SAMPLE = 1_000_000
+
+
+def repeated(
+    cube: Cube, frames: Table, reduction: Table, star: Image, library: Cube | None
+) -> Experiment:
+    """Return the subtraction of `subtract_psf`, ready to be repeated with point sources.
+
+    Parameters
+    ----------
+    cube, frames, library
+        What was reduced.
+    reduction
+        Its settings, one row.
+    star
+        The star without coronagraph, of `measure_star`.
+
+    Raises
+    ------
+    UnprocessableData
+        If the units of star and cube do not fit, or the settings are incomplete.
+    """
+    settings = Reduction.from_table(reduction.table)
+    subtraction = StarSubtraction(
+        without_flagged(cube),
+        frames.table["position_angle"].to_value(u.deg),
+        settings,
+        None if library is None else without_flagged(library),
+    )
+    scales = star_scales(cube, frames, star)
+    source = PointSource.of(star.data, subtraction.angles_deg, scales)
+    return Experiment(subtraction, source, photon_variance(cube))
+
+
+def without_flagged(cube: Cube) -> NDArray[np.float32]:
+    """Return the values of a cube, NaN where a flag is set."""
+    if cube.flags is None:
+        return cube.data
+    return np.where(cube.flags == 0, cube.data, np.float32(np.nan))
+
+
+def photon_variance(cube: Cube) -> float:
+    """Return the variance that a unit of flux brings along.
+
+    The slope of the variances of a cube over its values, which holds the excess noise of a
+    multiplying register. A cube of electrons without variances is of a CCD; of any other, the
+    gain is unknown, and 0 is returned.
+    """
+    if cube.variance is None:
+        return 1.0 if cube.unit == u.electron else 0.0
+    step = max(cube.data.size // _SAMPLE, 1)
+    values = without_flagged(cube).ravel()[::step].astype(np.float64)
+    variances = cube.variance.ravel()[::step].astype(np.float64)
+    good = np.isfinite(values) & np.isfinite(variances)
+    if np.count_nonzero(good) < 3 or not np.ptp(values[good]) > 0:
+        return 0.0
+    return max(float(np.polyfit(values[good], variances[good], 1)[0]), 0.0)
+
+
+def star_scales(cube: Cube, frames: Table, star: Image) -> NDArray[np.float64]:
+    """Return the star's flux in each frame over that of its own image.
+
+    Exposure times count where one of both is per second and the other not. Without an
+    exposure time of the star's image, it is taken for that of the frames.
+    """
+    count = len(cube.data)
+    per_frame, rate = (star.unit / cube.unit, star.unit / cube.unit * u.s)
+    if per_frame.is_equivalent(u.dimensionless_unscaled):
+        return np.full(count, per_frame.to(u.dimensionless_unscaled))
+    if rate.is_equivalent(u.dimensionless_unscaled):
+        seconds = frames.table["exposure_time"].to_value(u.s)
+        return np.asarray(rate.to(u.dimensionless_unscaled) * seconds, np.float64)
+    raise UnprocessableData(
+        f"the image of the star is in {star.unit}, the cube in {cube.unit}; one must be the other "
+        "or the other per second"
+    )
+
+
+def sources_of(companions: Table, reduction: Reduction) -> list[Source]:
+    """Return the companions of a table that have a contrast, brightest first."""
+    table = companions.table
+    if "contrast" not in table.colnames:
+        return []
+    separations = table["separation"].to_value(u.arcsec) / reduction.pixel_scale_arcsec
+    angles = table["position_angle"].to_value(u.deg)
+    contrasts = np.asarray(u.Quantity(table["contrast"]).value, np.float64)
+    sources = [
+        Source(float(contrast), float(separation), float(angle))
+        for contrast, separation, angle in zip(contrasts, separations, angles, strict=True)
+        if np.isfinite(contrast) and contrast > 0
+    ]
+    if len(sources) < len(table):
+        caveat(f"{len(table) - len(sources)} companions without contrast are left in the frames")
+    return sorted(sources, key=lambda source: -source.contrast)

@@ -1,0 +1,76 @@
+"""`find_companions`: sources in a residual image."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+from pydantic import Field
+from scipy.stats import norm
+
+from csst_cpic.detection import detect, resolution_elements
+from csst_cpic.reduction import Reduction
+from csstcore.api import Image, Table, UnprocessableData, metric
+
+
+def find_companions(
+    residual: Image,
+    reduction: Table,
+    *,
+    significance_sigma: Annotated[float, Field(gt=0)] = 5.0,
+    largest_number: Annotated[int, Field(ge=1)] = 20,
+) -> Annotated[Table, "companions"]:
+    """Find sources in a residual image by their signal over noise in small samples.
+
+    Each maximum is compared with the other apertures of its ring; its ratio counts by how rarely
+    noise gives it, with Student's t (Mawet et al. 2014, ApJ 792, 97). The best is masked before
+    the next is looked for.
+
+    Parameters
+    ----------
+    residual
+        Of `subtract_psf`.
+    reduction
+        Its settings.
+    significance_sigma
+        Threshold, as the deviation of a Gaussian that is as rare in one aperture.
+    largest_number
+        No more companions are listed.
+
+    Returns
+    -------
+    Table
+        One row a source, the most significant first: ``x``, ``y`` (FITS pixels of the residual
+        image), ``separation``, ``position_angle``, ``snr``, ``false_positive_fraction`` (in one
+        aperture), ``significance``.
+
+    Raises
+    ------
+    UnprocessableData
+        If the image has no values.
+    """
+    settings = Reduction.from_table(reduction.table)
+    if not np.isfinite(residual.data).any():
+        raise UnprocessableData("the residual image has no values")
+    found = detect(residual.data, settings.fwhm_pixel, significance_sigma, largest_number)
+    elements = resolution_elements(residual.data, settings.fwhm_pixel)
+    metric("companions", len(found))
+    metric("resolution_elements", elements)
+    metric("expected_false_positives", elements * float(norm.sf(significance_sigma)))
+    scale = settings.pixel_scale_arcsec * 1e3
+    table = QTable(
+        {
+            "x": np.array([each.column + 1 for each in found], np.float64) * u.pix,
+            "y": np.array([each.row + 1 for each in found], np.float64) * u.pix,
+            "separation": np.array([scale * e.separation_pixel for e in found], np.float64) * u.mas,
+            "position_angle": np.array([e.position_angle_deg for e in found], np.float64) * u.deg,
+            "snr": np.array([each.ratio for each in found], np.float64),
+            "false_positive_fraction": np.array(
+                [each.false_positive_fraction for each in found], np.float64
+            ),
+            "significance": np.array([each.significance_sigma for each in found], np.float64),
+        }
+    )
+    return Table(table, meta=residual.meta, wcs=residual.wcs)

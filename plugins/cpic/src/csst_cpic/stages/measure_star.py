@@ -1,0 +1,142 @@
+"""`measure_star`: the star without coronagraph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from csstcore.api import Image, UnprocessableData, caveat, metric, replace
+
+_SMOOTH_PIXEL = 1.5
+_WINDOW_SIGMA = 2.0
+_ITERATIONS = 30
+_CORE_PIXEL = 2.5
+
+
+def measure_star(
+    stars: Sequence[Image],
+    *,
+    size_pixel: Annotated[int, Field(ge=9)] = 41,
+    transmission: Annotated[float, Field(gt=0, le=1)] = 1.0,
+) -> Annotated[Image, "star"]:
+    """Average frames of the star without coronagraph, centred, for contrasts and injection.
+
+    The star is looked for in each frame, its centre measured with a Gaussian window, and the
+    frame shifted with a quintic spline. Frames with a flagged pixel in the star's core are left
+    out. The background is zero already.
+
+    Parameters
+    ----------
+    stars
+        Frames of the star beside the coronagraph, or with short exposures.
+    size_pixel
+        Side of the image, made odd; less where the star is nearer to a border.
+    transmission
+        Of a neutral-density filter in these frames.
+
+    Returns
+    -------
+    Image
+        The star on the central pixel, per second where the exposure time is known, with the
+        metrics ``star_fwhm`` (pixels), ``star_flux`` and ``star_frames``.
+
+    Raises
+    ------
+    UnprocessableData
+        If no frame shows a whole, unflagged star.
+    """
+    places = [_centre(frame) for frame in stars]
+    good = [k for k, place in enumerate(places) if place is not None]
+    if not good:
+        raise UnprocessableData(
+            f"none of {len(stars)} frames shows the star without coronagraph, unflagged and whole"
+        )
+    if len(good) < len(stars):
+        caveat(f"{len(stars) - len(good)} of {len(stars)} frames of the star are left out")
+    centres = [place for place in places if place is not None]
+    half = min(size_pixel // 2, *(_room(stars[k], c) for k, c in zip(good, centres, strict=True)))
+    if half < 4:
+        raise UnprocessableData("the star without coronagraph is at the border of its frames")
+    seconds = [_seconds(stars[k]) for k in good]
+    timed = all(second is not None for second in seconds)
+    total = np.zeros((2 * half + 1, 2 * half + 1))
+    for k, centre in zip(good, centres, strict=True):
+        total += _cut(stars[k], centre, half)
+    time = sum(second for second in seconds if second is not None) if timed else float(len(good))
+    image = (total / (time * transmission)).astype(np.float32)
+    metric("star_frames", len(good))
+    metric("star_fwhm", fwhm(image))
+    metric("star_flux", float(image.sum()))
+    first = stars[good[0]]
+    unit = first.unit / u.s if timed else first.unit
+    return replace(first, data=image, unit=unit, variance=None, flags=None, wcs=None)
+
+
+def fwhm(star: NDArray[np.float32]) -> float:
+    """Return the full width at half maximum, in pixels, of a star on the central pixel.
+
+    From the mean over circles of a cubic spline through the pixels.
+    """
+    half = star.shape[0] // 2
+    radius = np.arange(0.0, half, 0.05)
+    angle = np.arange(0.0, 2 * np.pi, np.pi / 32)[:, np.newaxis]
+    places = [half + radius * np.sin(angle), half + radius * np.cos(angle)]
+    profile = map_coordinates(star.astype(np.float64), places, order=3, mode="nearest").mean(axis=0)
+    below = np.flatnonzero(profile < profile[0] / 2)
+    if not len(below) or not profile[0] > 0:
+        return float("nan")
+    k = int(below[0])
+    part = (profile[k - 1] - profile[0] / 2) / (profile[k - 1] - profile[k])
+    return float(2 * (radius[k - 1] + part * 0.05))
+
+
+def _seconds(frame: Image) -> float | None:
+    time = frame.meta.exposure_time
+    return None if time is None else float(time.to_value(u.s))
+
+
+def _room(frame: Image, centre: tuple[float, float]) -> int:
+    """Return how many pixels there are from the star to the nearest border."""
+    rows, columns = frame.shape
+    y, x = round(centre[0]), round(centre[1])
+    return min(y, x, rows - 1 - y, columns - 1 - x)
+
+
+def _centre(frame: Image) -> tuple[float, float] | None:
+    """Return row and column of the star; None if its core is flagged, or there is no star."""
+    bad = frame.flagged() | ~np.isfinite(frame.data)
+    values = np.where(bad, 0.0, frame.data.astype(np.float64))
+    smooth = gaussian_filter(values, _SMOOTH_PIXEL)
+    row, column = (float(k) for k in np.unravel_index(int(smooth.argmax()), smooth.shape))
+    y, x = np.indices(values.shape)
+    if not values.max() > 0:
+        return None
+    for _ in range(_ITERATIONS):
+        window = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * _WINDOW_SIGMA**2)) * values
+        total = window.sum()
+        if not total > 0:
+            return None
+        down = float((window * (y - row)).sum() / total)
+        right = float((window * (x - column)).sum() / total)
+        row, column = row + 2 * down, column + 2 * right
+        if max(abs(down), abs(right)) < 1e-5:
+            break
+        if not (0 <= row < values.shape[0] and 0 <= column < values.shape[1]):
+            return None
+    core = np.hypot(y - row, x - column) <= _CORE_PIXEL
+    return None if bad[core].any() else (row, column)
+
+
+def _cut(frame: Image, centre: tuple[float, float], half: int) -> NDArray[np.float64]:
+    """Return the frame around the star, shifted so that it is on the central pixel."""
+    bad = frame.flagged() | ~np.isfinite(frame.data)
+    values = np.where(bad, 0.0, frame.data.astype(np.float64))
+    offset = np.arange(-half, half + 1)
+    places = np.meshgrid(centre[0] + offset, centre[1] + offset, indexing="ij")
+    return np.asarray(map_coordinates(values, places, order=5, mode="nearest"))

@@ -1,0 +1,67 @@
+"""`orient_frames`: the angles and the scale of frames of any telescope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import astropy.units as u
+import numpy as np
+from pydantic import Field
+
+from csstcore.api import Image, Table, UnprocessableData, replace
+
+
+def orient_frames(
+    frames: Sequence[Image],
+    angles: Table | None = None,
+    *,
+    angle_sign: Literal[1, -1] = 1,
+    plate_scale_mas: Annotated[float, Field(gt=0)] | None = None,
+) -> Annotated[Sequence[Image], "frames"]:
+    """Give frames of any telescope the position angle of their +y axis, and their scale.
+
+    Parameters
+    ----------
+    frames
+        Of `cpic.adi_cube`, with the angles of the file if it has any.
+    angles
+        Angles from a file of their own, one a frame; they count before those of the cube.
+    angle_sign
+        1 if the angles are position angles of +y, from North through East: parallactic angles of
+        frames with the zenith up, or the angles by which frames are turned counter-clockwise to
+        have North up. -1 if they grow the other way.
+    plate_scale_mas
+        Of a pixel; without it, that of the file.
+
+    Returns
+    -------
+    Sequence of Image
+        Frames that share the planes.
+
+    Raises
+    ------
+    UnprocessableData
+        If there are no angles, not one a frame, or no scale.
+    """
+    given = [frame.meta.position_angle for frame in frames]
+    if angles is not None:
+        given = list(angles.table["position_angle"])
+    if len(given) != len(frames):
+        raise UnprocessableData(f"found {len(given)} angles for {len(frames)} frames")
+    oriented = []
+    for frame, angle in zip(frames, given, strict=True):
+        if angle is None or not np.isfinite(angle):
+            raise UnprocessableData(
+                "the frames have no angles: neither the cube, nor its header, nor a file of angles"
+            )
+        scale = frame.meta.pixel_scale if plate_scale_mas is None else plate_scale_mas * u.mas
+        if scale is None:
+            raise UnprocessableData("the cube gives no plate scale: set plate_scale_mas")
+        meta = replace(
+            frame.meta,
+            position_angle=(angle_sign * angle.to(u.deg)) % (360 * u.deg),
+            pixel_scale=scale.to(u.arcsec),
+        )
+        oriented.append(replace(frame, meta=meta))
+    return oriented

@@ -1,0 +1,107 @@
+"""The star without coronagraph, from frames with it anywhere."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+import pytest
+from scipy.special import j1
+
+from csst_cpic.stages.measure_star import fwhm, measure_star
+from csst_cpic.stages.orient_frames import orient_frames
+from csstcore.api import Image, Meta, Table, UnprocessableData
+from csstcore.notes import collecting
+
+FWHM_PIXEL = 4.2
+
+
+def star(x: float, y: float, size: int = 61, seconds: float | None = 2.0) -> Image:
+    row, column = np.mgrid[:size, :size]
+    radius = np.pi * 1.02899 / FWHM_PIXEL * np.hypot(column - x, row - y) + 1e-12
+    data = 1000.0 * (2 * j1(radius) / radius) ** 2
+    time = None if seconds is None else seconds * u.s
+    return Image(data.astype(np.float32), u.electron, meta=Meta(exposure_time=time))
+
+
+def test_the_mean_star_is_centred_and_per_second() -> None:
+    with collecting() as notes:
+        image = measure_star([star(30.3, 29.6), star(25.1, 33.8)], size_pixel=31)
+    expected = star(15.0, 15.0, 31).data / 2.0
+    assert image.data.shape == (31, 31)
+    assert np.abs(image.data - expected).max() < 1e-3 * expected.max()
+    assert image.unit == u.electron / u.s
+    assert notes.metrics["star_fwhm"] == pytest.approx(FWHM_PIXEL, rel=2e-3)
+
+
+def test_a_filter_makes_the_star_fainter() -> None:
+    through = measure_star([star(30.0, 30.0)], transmission=0.01)
+    assert through.data.max() == pytest.approx(1000.0 / 2.0 / 0.01, rel=1e-3)
+
+
+def test_without_exposure_time_the_star_is_per_frame() -> None:
+    image = measure_star([star(30.0, 30.0, seconds=None)])
+    assert (image.unit, image.data.max()) == (u.electron, pytest.approx(1000.0, rel=1e-3))
+
+
+def test_frames_with_a_flag_in_the_core_are_left_out() -> None:
+    saturated = star(30.0, 30.0)
+    saturated.data[30, 30] = 5000.0
+    saturated.set_flag("saturated", saturated.data > 900)
+    with collecting() as notes:
+        image = measure_star([saturated, star(30.2, 30.0)])
+    assert image.data.max() == pytest.approx(500.0, rel=1e-3)
+    assert "1 of 2 frames" in str(notes.caveats)
+    with pytest.raises(UnprocessableData, match="none of 1 frames"):
+        measure_star([saturated])
+
+
+@pytest.mark.parametrize(
+    "image", [Image(np.zeros((40, 40), np.float32)), Image(np.full((40, 40), np.nan, np.float32))]
+)
+def test_frames_without_star_are_refused(image: Image) -> None:
+    with pytest.raises(UnprocessableData, match="none of 1 frames"):
+        measure_star([image])
+
+
+def test_a_star_at_the_border_is_refused() -> None:
+    with pytest.raises(UnprocessableData, match="border"):
+        measure_star([star(57.9, 30.0)])
+
+
+def test_noise_has_no_width() -> None:
+    assert np.isnan(fwhm(np.full((21, 21), -1.0, np.float32)))
+
+
+def frame(angle: float | None, scale: float | None = None) -> Image:
+    meta = Meta(
+        position_angle=None if angle is None else angle * u.deg,
+        pixel_scale=None if scale is None else scale * u.arcsec,
+    )
+    return Image(np.zeros((5, 5), np.float32), meta=meta)
+
+
+def test_angles_of_a_file_of_their_own_count_first() -> None:
+    angles = Table({"position_angle": [10.0, -20.0] * u.deg})  # type: ignore[arg-type]
+    frames = orient_frames([frame(1.0), frame(None)], angles, plate_scale_mas=27.2)
+    assert [f.meta.position_angle.to_value(u.deg) for f in frames] == [10.0, 340.0]
+    assert frames[0].meta.pixel_scale.to_value(u.mas) == pytest.approx(27.2)
+
+
+def test_angles_can_grow_the_other_way() -> None:
+    (turned,) = orient_frames([frame(30.0, 0.02)], angle_sign=-1)
+    assert turned.meta.position_angle.to_value(u.deg) == 330.0
+
+
+@pytest.mark.parametrize(
+    ("frames", "angles", "why"),
+    [
+        ([frame(None, 0.02)], None, "have no angles"),
+        ([frame(1.0)], None, "plate_scale_mas"),
+        ([frame(1.0, 0.02)], [1.0, 2.0], "2 angles for 1 frames"),
+        ([frame(np.nan, 0.02)], None, "have no angles"),
+    ],
+)
+def test_what_is_missing_is_said(frames: list[Image], angles: list[float] | None, why: str) -> None:
+    table = None if angles is None else Table({"position_angle": angles * u.deg})  # type: ignore[arg-type]
+    with pytest.raises(UnprocessableData, match=why):
+        orient_frames(frames, table)

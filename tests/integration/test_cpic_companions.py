@@ -1,0 +1,191 @@
+"""Companions found, fitted and excluded in simulated cubes, against the truth."""
+
+from __future__ import annotations
+
+import astropy.units as u
+import numpy as np
+import pytest
+
+from csst_cpic.klip import reduce_cube
+from csst_cpic.stages.contrast_curve import contrast_curve
+from csst_cpic.stages.find_companions import find_companions
+from csst_cpic.stages.fit_companions import fit_companions
+from csstcore.api import Image, NotApplicable, Table, UnprocessableData, replace
+from csstcore.notes import collecting
+
+from .coronagraph_cubes import PIXEL_MAS, Observed, observed
+
+PLANETS = [(26.0, 70.0, 1.5e-8), (36.0, 200.0, 0.8e-8)]
+
+
+@pytest.fixture(scope="module")
+def two_planets() -> Observed:
+    return observed(PLANETS, seed=3)
+
+
+@pytest.fixture(scope="module")
+def found(two_planets: Observed) -> Table:
+    return find_companions(residual(two_planets), two_planets.settings)
+
+
+@pytest.fixture(scope="module")
+def fitted(two_planets: Observed, found: Table) -> Table:
+    run = two_planets
+    return fit_companions(run.cube, run.frames, run.settings, run.star, found)
+
+
+def residual(run: Observed) -> Image:
+    result = reduce_cube(run.cube.data, run.simulated.angles_deg, run.reduction)
+    return Image(result.image, u.electron, meta=run.cube.meta)
+
+
+def test_both_planets_and_nothing_else_are_found(found: Table) -> None:
+    assert len(found) == 2
+    for planet in PLANETS:
+        separation = found.table["separation"].to_value(u.mas) / PIXEL_MAS
+        apart = np.hypot(
+            separation - planet[0],
+            np.radians(found.table["position_angle"].to_value(u.deg) - planet[1]) * planet[0],
+        )
+        assert apart.min() < 0.5
+    assert found.table["significance"].min() > 5
+
+
+def test_pixels_of_the_table_are_those_of_the_image(two_planets: Observed, found: Table) -> None:
+    image = residual(two_planets).data
+    for row in found.table:
+        y, x = round(row["y"].value) - 1, round(row["x"].value) - 1
+        assert image[y, x] > 0.9 * np.nanmax(image[y - 2 : y + 3, x - 2 : x + 3])
+
+
+def test_contrast_and_place_are_those_of_the_planets(fitted: Table) -> None:
+    table = fitted.table
+    assert np.all(table["converged"])
+    for planet in PLANETS:
+        row = table[np.argmin(np.abs(table["separation"].to_value(u.mas) / PIXEL_MAS - planet[0]))]
+        assert abs(row["contrast"] - planet[2]) < 3 * row["contrast_error"]
+        assert row["contrast_error"] < 0.12 * row["contrast"]
+        away = row["separation"] - planet[0] * PIXEL_MAS * u.mas
+        assert abs(away) < 3 * row["separation_error"]
+        assert abs(row["position_angle"] - planet[1] * u.deg) < 3 * row["position_angle_error"]
+        assert row["separation_error"] < 0.15 * PIXEL_MAS * u.mas
+
+
+def test_errors_of_the_calibration_are_added(two_planets: Observed, fitted: Table) -> None:
+    run = two_planets
+    with_errors = fit_companions(
+        run.cube,
+        run.frames,
+        run.settings,
+        run.star,
+        replace(fitted, table=fitted.table[:1]),
+        plate_scale_relative_error=0.01,
+        north_offset_error_deg=0.5,
+        contrast_relative_error=0.05,
+        centre_error_pixel=0.1,
+    ).table[0]
+    before = fit_companions(
+        run.cube, run.frames, run.settings, run.star, replace(fitted, table=fitted.table[:1])
+    ).table[0]
+    centre = 0.1 * PIXEL_MAS
+    separation = before["separation"].to_value(u.mas)
+    expected = np.sqrt(
+        before["separation_error"].to_value(u.mas) ** 2 + centre**2 + (0.01 * separation) ** 2
+    )
+    assert with_errors["separation_error"].to_value(u.mas) == pytest.approx(expected)
+    expected = np.sqrt(
+        before["position_angle_error"].to_value(u.deg) ** 2
+        + np.degrees(centre / separation) ** 2
+        + 0.5**2
+    )
+    assert with_errors["position_angle_error"].to_value(u.deg) == pytest.approx(expected)
+    expected = np.hypot(before["contrast_error"], 0.05 * before["contrast"])
+    assert with_errors["contrast_error"] == pytest.approx(expected)
+
+
+def test_the_north_offset_turns_the_position_angle(two_planets: Observed, fitted: Table) -> None:
+    run = two_planets
+    turned = replace(run.reduction, north_offset_deg=10.0)
+    start = replace(fitted, table=fitted.table[:1].copy())
+    start.table["position_angle"] = start.table["position_angle"] + 10 * u.deg
+    settings = Table(turned.to_table())
+    row = fit_companions(run.cube, run.frames, settings, run.star, start).table[0]
+    expected = fitted.table["position_angle"][0].to_value(u.deg) + 10
+    assert row["position_angle"].to_value(u.deg) == pytest.approx(expected, abs=0.5)
+
+
+def test_a_limit_without_the_planets_is_that_of_an_empty_cube(
+    two_planets: Observed, fitted: Table
+) -> None:
+    run, empty = two_planets, observed(seed=3)
+    limits = contrast_curve(run.cube, run.frames, run.settings, run.star, fitted).table
+    blank = contrast_curve(empty.cube, empty.frames, empty.settings, empty.star).table
+    ratio = limits["contrast"] / blank["contrast"]
+    assert np.abs(np.log(ratio)).max() < 0.15
+    kept = contrast_curve(run.cube, run.frames, run.settings, run.star).table
+    assert (kept["contrast"] / blank["contrast"]).max() > 1.5
+
+
+def test_the_limit_is_detected_in_half_of_all_cases() -> None:
+    """Sources of the contrast of the curve, at many places of one planet-free cube."""
+    run = observed(seed=5)
+    limits = contrast_curve(run.cube, run.frames, run.settings, run.star).table
+    k = int(np.argmin(np.abs(limits["separation"].to_value(u.mas) / PIXEL_MAS - 28)))
+    separation = limits["separation"][k].to_value(u.mas) / PIXEL_MAS
+    counts = {"contrast": 0, "complete_contrast": 0}
+    places = np.arange(0.0, 360.0, 18.0)
+    for name in counts:
+        for angle in places:
+            planet = (separation, float(angle), float(limits[name][k]))
+            with_one = observed([planet], seed=5, noise=True)
+            table = find_companions(residual(with_one), with_one.settings).table
+            near = np.abs(table["separation"].to_value(u.mas) / PIXEL_MAS - separation) < 2
+            turn = (table["position_angle"].to_value(u.deg) - angle + 180) % 360 - 180
+            counts[name] += bool(np.any(near & (np.abs(turn) < 6)))
+    assert 0.25 <= counts["contrast"] / len(places) <= 0.8
+    assert counts["complete_contrast"] / len(places) >= 0.8
+
+
+def test_throughput_is_that_of_a_planet_of_the_simulator(two_planets: Observed) -> None:
+    """The flux that a planet leaves in its aperture, without noise of any kind."""
+    run, empty = observed([(28.0, 40.0, 1e-8)], seed=5), observed(seed=5)
+    quiet = observed([(28.0, 40.0, 1e-8)], seed=5, noise=False)
+    still = observed(seed=5, noise=False)
+    left = residual(quiet).data - residual(still).data
+    assert np.nanmax(left) > 0
+    table = contrast_curve(empty.cube, empty.frames, empty.settings, empty.star).table
+    assert np.all((table["throughput"] > 0.6) & (table["throughput"] < 1.05))
+    assert np.all(table["throughput_error"] < 0.1)
+    assert run.star.data.shape == (41, 41)
+
+
+def test_no_companion_is_nothing_to_fit(two_planets: Observed, found: Table) -> None:
+    run = two_planets
+    with pytest.raises(NotApplicable, match="no companion"):
+        fit_companions(
+            run.cube, run.frames, run.settings, run.star, replace(found, table=found.table[:0])
+        )
+
+
+def test_a_companion_that_is_not_there_gets_no_contrast(two_planets: Observed) -> None:
+    run = observed(seed=11)
+    place = find_companions(residual(run), run.settings, significance_sigma=1.0, largest_number=1)
+    place.table["position_angle"] = place.table["position_angle"] + 100 * u.deg
+    with collecting() as notes:
+        row = fit_companions(run.cube, run.frames, run.settings, run.star, place).table[0]
+    weak = row["contrast"] < 4 * row["contrast_error"]
+    assert weak or (not row["converged"] and "does not converge" in str(notes))
+
+
+def test_a_star_in_other_units_is_refused(two_planets: Observed, found: Table) -> None:
+    run = two_planets
+    odd = replace(run.star, unit=u.Jy)
+    with pytest.raises(UnprocessableData, match="image of the star is in Jy"):
+        fit_companions(run.cube, run.frames, run.settings, odd, found)
+
+
+def test_an_image_without_values_has_no_companions(two_planets: Observed) -> None:
+    image = residual(two_planets)
+    empty = replace(image, data=np.full_like(image.data, np.nan))
+    with pytest.raises(UnprocessableData, match="no values"):
+        find_companions(empty, two_planets.settings)
