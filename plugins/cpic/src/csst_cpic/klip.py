@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from csst_cpic.combination import combined
 from csst_cpic.derotate import derotated, derotated_variance
-from csst_cpic.klip_modes import klip_weights
+from csst_cpic.klip_modes import klip_weights, most_correlated
 from csst_cpic.nmf import nmf_models
 from csst_cpic.reduction import Reduction
 from csst_cpic.sky_frame import central_pixel
+from csst_cpic.symmetric import product
 from csst_cpic.zones import Zone, zones_of
 from csstcore.api import UnprocessableData, each
 
@@ -165,10 +166,10 @@ class StarSubtraction:
             left, error = _residual(
                 _at(cube, pixels), library, self._allowed[number], self.reduction, variance
             )
-            left[~enough] = np.nan
-            residuals.reshape(len(cube), -1)[:, pixels] = left
+            left[:, ~enough] = np.nan
+            residuals.reshape(len(cube), -1)[:, pixels] = left.T
             if noise is not None and error is not None:
-                noise.reshape(len(cube), -1)[:, pixels] = error
+                noise.reshape(len(cube), -1)[:, pixels] = error.T
 
         each(subtract, zones)
 
@@ -197,8 +198,8 @@ def _plane(shape: tuple[int, int], pixels: NDArray[np.intp], values: Float32) ->
 
 
 def _at(cube: Float32, pixels: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the pixels of a zone, shape (frames, pixels)."""
-    return cube.reshape(len(cube), -1)[:, pixels].astype(np.float64)
+    """Return the pixels of a zone, shape (pixels, frames)."""
+    return np.ascontiguousarray(cube.reshape(len(cube), -1)[:, pixels].T, np.float64)
 
 
 def _residual(
@@ -215,18 +216,23 @@ def _residual(
     parts = [] if reduction.mode == "rdi" else [frames]
     if library is not None:
         parts.append(_filled(library, centred))
-    references = np.concatenate(parts)
+    references = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    if reduction.most_correlated:
+        means = (frames.mean(axis=0), references.mean(axis=0))
+        allowed = most_correlated(
+            frames - means[0], references - means[1], allowed, reduction.most_correlated
+        )
     if reduction.method == "nmf":
-        models = nmf_models(frames, references, allowed, reduction.components)
-        return np.where(valid, frames - models, np.nan), variance
+        models = nmf_models(frames.T, references.T, allowed, reduction.components)
+        return np.where(valid, frames - models.T, np.nan), variance
     weights = klip_weights(frames, references, allowed, reduction.components)
-    residual = np.where(valid, frames - weights @ references, np.nan)
+    residual = np.where(valid, frames - product(references, weights.T.copy()), np.nan)
     if variance is None:
         return residual, None
     error = variance.copy()
     if reduction.mode != "rdi":
-        own = weights[:, : len(frames)]
-        error += own**2 @ np.where(valid & np.isfinite(variance), variance, 0.0)
+        own = weights[:, : frames.shape[1]].T
+        error += product(np.where(valid & np.isfinite(variance), variance, 0.0), own**2)
     return residual, error
 
 
@@ -234,12 +240,13 @@ def _filled(frames: NDArray[np.float64], centred: bool) -> NDArray[np.float64]:
     """Return frames without NaN, each minus its mean if `centred`."""
     valid = np.isfinite(frames)
     if valid.all():
-        return frames - frames.mean(axis=1, keepdims=True) if centred else frames
+        return frames - frames.mean(axis=0) if centred else frames
     if centred:
-        number = np.maximum(valid.sum(axis=1, keepdims=True), 1)
-        frames = frames - np.where(valid, frames, 0.0).sum(axis=1, keepdims=True) / number
-    number = np.maximum(valid.sum(axis=0), 1)
-    return np.where(valid, frames, np.where(valid, frames, 0.0).sum(axis=0) / number)
+        number = np.maximum(valid.sum(axis=0), 1)
+        frames = frames - np.where(valid, frames, 0.0).sum(axis=0) / number
+    number = np.maximum(valid.sum(axis=1, keepdims=True), 1)
+    mean = np.where(valid, frames, 0.0).sum(axis=1, keepdims=True) / number
+    return np.where(valid, frames, mean)
 
 
 def _scatter(residuals: Float32) -> Float32:

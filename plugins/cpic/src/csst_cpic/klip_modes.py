@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh_tridiagonal
+
+from csst_cpic.symmetric import inner_products, reflect, tridiagonal
 
 SMALLEST_EIGENVALUE: Final = 1e-12
 """Modes below this part of the largest eigenvalue are rounding errors."""
-_BLOCK_VALUES: Final = 2_000_000
-"""Values of a stack of matrices that are decomposed together: 16 MB."""
 
 
 def klip_weights(
@@ -31,9 +31,9 @@ def klip_weights(
     Parameters
     ----------
     frames
-        Shape (frames, pixels), zero mean.
+        Shape (pixels, frames), each of zero mean.
     references
-        Shape (references, pixels), zero mean.
+        Shape (pixels, references), each of zero mean.
     allowed
         Which references may model which frame; shape (frames, references).
     components
@@ -44,28 +44,65 @@ def klip_weights(
     NDArray
         Shape (frames, references); zero where not allowed.
     """
-    gram = references @ references.T
-    products = np.where(allowed, frames @ references.T, 0.0)
-    weights = np.empty_like(products)
-    for members, chosen in _same_references(allowed):
-        matrices = gram * chosen[:, :, np.newaxis] * chosen[:, np.newaxis, :]
-        values, vectors = np.linalg.eigh(matrices)
-        values, vectors = values[:, -components:], vectors[:, :, -components:]
-        real = values > SMALLEST_EIGENVALUE * values[:, -1:]
-        inverse = np.divide(1.0, values, out=np.zeros_like(values), where=real)
-        for place, frame_numbers in enumerate(members):
-            amplitudes = products[frame_numbers] @ vectors[place] * inverse[place]
-            weights[frame_numbers] = amplitudes @ vectors[place].T
+    gram = inner_products(references, references)
+    products = inner_products(frames, references)
+    weights = np.zeros_like(products)
+    sets, which = np.unique(allowed, axis=0, return_inverse=True)
+    for number, chosen in enumerate(sets):
+        members = np.flatnonzero(chosen)
+        if not len(members):
+            continue
+        places = np.ix_(np.flatnonzero(which.ravel() == number), members)
+        matrix = gram[np.ix_(members, members)]
+        weights[places] = _projected(matrix, products[places], components)
     return weights
 
 
-def _same_references(
+def _projected(
+    gram: NDArray[np.float64], products: NDArray[np.float64], components: int
+) -> NDArray[np.float64]:
+    """Return the weights for frames that share all references; shape of `products`."""
+    count = len(gram)
+    diagonal, beside, reflections = tridiagonal(gram)
+    values, vectors = eigh_tridiagonal(
+        diagonal,
+        beside,
+        select="i",
+        select_range=(max(count - components, 0), count - 1),
+        check_finite=False,
+    )
+    real = values > SMALLEST_EIGENVALUE * max(values[-1], 0.0)
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=real)
+    weights = np.empty_like(products)
+    for k, product in enumerate(products):
+        vector = product.copy()
+        reflect(reflections, vector, False)
+        vector = np.einsum("nk,k->n", vectors, inverse * np.einsum("nk,n->k", vectors, vector))
+        reflect(reflections, vector, True)
+        weights[k] = vector
+    return weights
+
+
+def most_correlated(
+    frames: NDArray[np.float64],
+    references: NDArray[np.float64],
     allowed: NDArray[np.bool_],
-) -> Iterator[tuple[list[NDArray[np.intp]], NDArray[np.bool_]]]:
-    """Yield blocks of distinct sets of references, with the frames that each set models."""
-    sets, which = np.unique(allowed, axis=0, return_inverse=True)
-    which = which.ravel()
-    step = max(_BLOCK_VALUES // max(allowed.shape[1], 1) ** 2, 1)
-    for start in range(0, len(sets), step):
-        block = sets[start : start + step]
-        yield [np.flatnonzero(which == start + k) for k in range(len(block))], block
+    number: int,
+) -> NDArray[np.bool_]:
+    """Return those of the allowed references that have the largest correlation with each frame.
+
+    Parameters
+    ----------
+    frames, references
+        Shapes (pixels, frames) and (pixels, references), each of zero mean.
+    allowed
+        Shape (frames, references).
+    number
+        How many references a frame keeps, if it has as many.
+    """
+    length = np.sqrt(np.einsum("pr,pr->r", references, references))
+    similar = inner_products(frames, references) / np.maximum(length, np.finfo(float).tiny)
+    order = np.argsort(np.where(allowed, -similar, np.inf), axis=1, kind="stable")
+    best = np.zeros_like(allowed)
+    np.put_along_axis(best, order[:, :number], True, axis=1)
+    return best & allowed

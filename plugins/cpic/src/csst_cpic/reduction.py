@@ -49,6 +49,8 @@ class Reduction:
     exclusion_fwhm: float = 1.0
     """A frame models another one only if the sky turned by more than this between them, as an
     arc at the middle of the annulus, in units of `fwhm_pixel`."""
+    most_correlated: int = 0
+    """A frame is modelled by this many of those frames, the most similar ones; 0 is by all."""
     minimum_references: int = 2
     """A zone of a frame with fewer frames to model it is left out."""
     combination: Combination = "mean"
@@ -103,6 +105,7 @@ _LEAST: Final = {
     "components": 0,
     "sectors": 0,
     "exclusion_fwhm": -1e-9,
+    "most_correlated": -1,
     "minimum_references": 0,
 }
 """Each setting is above this."""
