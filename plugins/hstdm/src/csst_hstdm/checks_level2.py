@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 
 from csst_hstdm.dump_rows import numbers
+from csst_hstdm.scatter import scatter_about_zero
 from csst_hstdm.spectral_map import SpectralMap
 from csstcore.api import NotApplicable, Spectra
 
@@ -61,4 +62,4 @@ def noise_over_map(cube: SpectralMap) -> float:
     pull = pull[np.isfinite(pull)]
     if not pull.size:
         raise NotApplicable("no pixel of the map is without flag")
-    return float(1.4826 * np.median(pull))
+    return scatter_about_zero(pull)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from csst_hstdm.common_axis import velocity_km_s
 from csst_hstdm.dump_rows import numbers
-from csst_hstdm.line_windows import find_lines_in_dumps
+from csst_hstdm.line_windows import find_lines_in_dumps, widest_channel
 from csst_hstdm.moment_maps import MomentMaps
 from csst_hstdm.spectral_map import SpectralMap
-from csst_hstdm.stages.average_spectra import SMOOTH_CHANNELS, THRESHOLD
 from csstcore.api import NotApplicable, Spectra
 
 _SMOOTH = 16
@@ -36,7 +35,7 @@ def average_spectrum(spectrum: Spectra) -> Figure:
     velocity = velocity_km_s(spectrum.axis.to_value(u.Hz), rest_hz)
     valid = np.isfinite(flux)
     windows = find_lines_in_dumps(
-        np.nan_to_num(flux), valid, smooth_channels=SMOOTH_CHANNELS, threshold=THRESHOLD, dilate=1.5
+        np.nan_to_num(flux), valid, widest_channel=widest_channel(velocity)
     )[0]
     box = np.ones(_SMOOTH)
     with np.errstate(invalid="ignore", divide="ignore"):

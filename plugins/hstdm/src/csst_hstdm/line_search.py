@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.signal import oaconvolve
 
+from csst_hstdm.scatter import scatter_about_zero
+
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 _WIDTH_STEP = 1.4
 _FIT_RANGE = 3.0
 """Fits reach this many widths (full, at half maximum) to either side."""
+_PART = 0.05
+"""Of the band: a line that is wider is in most of the medians of its width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ def search(
 
     A Gaussian of each width is compared with the spectrum at each channel, weighted with
     1 / variance; the most significant one is taken away, and so on. The noise of each width is
-    at least that of the medians of the filtered spectrum, so that an imperfect baseline makes
-    no lines.
+    at least that of the medians of the filtered spectrum (for wide ones filtered to a twentieth
+    of the band), so that an imperfect baseline makes no lines.
 
     Parameters
     ----------
@@ -67,7 +71,7 @@ def search(
     rest = np.where(good, flux, 0.0)
     count = int(np.ceil(np.log(max(widest_channel / narrowest_channel, 1)) / np.log(_WIDTH_STEP)))
     widths = narrowest_channel * _WIDTH_STEP ** np.arange(count + 1)
-    scales = [_scale(rest, weight, width) for width in widths]
+    scales = [_scale(rest, weight, min(width, _PART * len(rest))) for width in widths]
     found: list[Peak] = []
     while len(found) < most:
         best = Peak(0.0, 1.0, 0.0, 0.0)
@@ -95,6 +99,14 @@ def gaussian(values: NDArray[np.float64], channel: NDArray[np.float64]) -> NDArr
     """Return a line of a peak, centre and full width at half maximum."""
     sigma = values[2] * FWHM_TO_SIGMA
     return np.asarray(values[0] * np.exp(-0.5 * ((channel - values[1]) / sigma) ** 2))
+
+
+def derivatives(values: NDArray[np.float64], channel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the derivatives of a line by peak, centre and width, shape (channels, 3)."""
+    shape = gaussian(np.array([1.0, *values[1:]]), channel)
+    offset = (channel - values[1]) / (values[2] * FWHM_TO_SIGMA)
+    slope = values[0] * shape * offset / (values[2] * FWHM_TO_SIGMA)
+    return np.stack([shape, slope, values[0] * shape * offset**2 / values[2]], axis=1)
 
 
 def fit_gaussian(
@@ -149,4 +161,4 @@ def _scale(flux: NDArray[np.float64], weight: NDArray[np.float64], width: float)
     """Return the noise of the significances, 1 or more."""
     significance = np.abs(_matched(flux, weight, width)[0])
     inside = significance[significance > 0]
-    return max(1.4826 * float(np.median(inside)), 1.0) if len(inside) else 1.0
+    return max(scatter_about_zero(inside), 1.0) if len(inside) else 1.0

@@ -10,17 +10,14 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from csst_hstdm.common_axis import common_axis, good_rows, resampled_variance
+from csst_hstdm.common_axis import common_axis, good_rows, resampled_variance, velocity_km_s
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.flags import FLAG_BITS
-from csst_hstdm.line_windows import find_lines_in_dumps
+from csst_hstdm.line_windows import find_lines_in_dumps, widest_channel
 from csst_hstdm.shared_offs import shared_off_factor
 from csst_hstdm.summed_meta import summed_meta
 from csst_hstdm.weighted_sums import Contributions, weighted_sums
 from csstcore.api import Spectra, UnprocessableData, metric
-
-SMOOTH_CHANNELS = (8, 64)
-THRESHOLD = 3.0
 
 
 def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
@@ -64,7 +61,9 @@ def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
     rows["frame"] = [axis.frame]
     rows["state"] = ["ON"]
     rows["resampled_variance"] = [resampled_variance(dumps)]
-    rms, predicted = noise(flux, variance)
+    _copy_baseline(dumps, rows)
+    velocity = velocity_km_s(axis.frequency_hz, axis.rest_frequency_hz)
+    rms, predicted = noise(flux, variance, widest_channel(velocity))
     rows["rms"], rows["rms_predicted"] = [rms] * u.K, [predicted] * u.K
     metric("rms_kelvin", rms)
     metric("rms_predicted_kelvin", predicted)
@@ -82,18 +81,20 @@ def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
     )
 
 
-def noise(flux: NDArray[np.float32], variance: NDArray[np.float32]) -> tuple[float, float]:
+def noise(
+    flux: NDArray[np.float32], variance: NDArray[np.float32], widest: float
+) -> tuple[float, float]:
     """Return the rms of a spectrum outside of its lines, and the one its variances predict.
 
     Parameters
     ----------
     flux, variance
         Shape (1, channels); NaN does not count.
+    widest
+        Width of the widest line in channels.
     """
     valid = np.isfinite(flux)
-    lines = find_lines_in_dumps(
-        np.nan_to_num(flux), valid, smooth_channels=SMOOTH_CHANNELS, threshold=THRESHOLD, dilate=1.5
-    )
+    lines = find_lines_in_dumps(np.nan_to_num(flux), valid, widest_channel=widest)
     free = valid & ~lines if (valid & ~lines).any() else valid
     rms = float(np.sqrt(np.mean(flux[free].astype(float) ** 2)))
     return rms, float(np.sqrt(np.mean(variance[free].astype(float))))
@@ -116,3 +117,14 @@ def _row(series: Sequence[Spectra], good: list[NDArray[np.intp]]) -> QTable:
         finite = values[np.isfinite(values)]
         out[name] = [np.median(finite) if len(finite) else np.nan] * unit
     return out
+
+
+def _copy_baseline(series: Sequence[Spectra], out: QTable) -> None:
+    """Say with what baselines were fitted: of the file with the most terms."""
+    names = ("baseline_degree", "baseline_periods")
+    fitted = [rows_of(dumps) for dumps in series]
+    known = [rows[:1] for rows in fitted if all(name in rows.colnames for name in names)]
+    if known:
+        first = max(known, key=lambda row: np.isfinite(row["baseline_periods"]).sum())
+        for name in names:
+            out[name] = first[name]

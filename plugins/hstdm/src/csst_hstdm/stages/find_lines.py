@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_hstdm.common_axis import common_axis, resampled_variance, velocity_km_s
+from csst_hstdm.fitted_baseline import FittedBaseline, fitted_baseline
 from csst_hstdm.line_list import LineList
 from csst_hstdm.line_search import Gaussian, Peak, fit_gaussian, gaussian, search
 from csstcore.api import Reference, Spectra, Table, UnprocessableData, caveat, metric
@@ -48,8 +49,9 @@ def find_lines(
     """Find lines in an averaged spectrum, fit Gaussians and name them.
 
     Lines are found by matched filters of all widths, one after the other. Errors follow from
-    the variances, and allow for noise that channels share since they were resampled. Lines that
-    blend, closer than about two widths, come out as one with a large chi_square.
+    the variances, and allow for noise that channels share since they were resampled, and for the
+    baseline, which is interpolated beneath a line. Lines that blend, closer than about two
+    widths, come out as one with a large chi_square.
 
     Parameters
     ----------
@@ -92,12 +94,14 @@ def find_lines(
         widest_channel=min(widest_km_s / step_km_s, len(flux) / 4),
         most=most,
     )
+    fits = _fitted(flux, variance / shared, peaks)
+    baseline = fitted_baseline(spectrum, variance / shared, [fit for fit in fits if fit])
     rows = []
-    for peak, line in zip(peaks, _fitted(flux, variance / shared, peaks), strict=True):
+    for peak, line in zip(peaks, fits, strict=True):
         if line is None:
             caveat(f"the line at channel {peak.channel:.0f} has no fit and is left out")
             continue
-        row = _row(line, peak, flux, variance / shared, axis.frequency_hz, step_km_s)
+        row = _row(line, peak, flux, variance / shared, baseline, axis.frequency_hz, step_km_s)
         frequency_hz = float(axis.frequency_hz[0] + line.values[1] * step_hz)
         rest = axis.rest_frequency_hz
         named, velocity = line_list.nearest(frequency_hz, source_velocity_km_s)
@@ -140,14 +144,19 @@ def _row(
     peak: Peak,
     flux: NDArray[np.float64],
     variance: NDArray[np.float64],
+    baseline: FittedBaseline | None,
     axis_hz: NDArray[np.float64],
     step_km_s: float,
 ) -> dict[str, float | str]:
     height, channel, width = line.values
-    error = np.sqrt(np.diag(line.covariance))
+    covariance, beneath = line.covariance, 0.0
     slope = np.array([width, 0.0, height]) * AREA * step_km_s
     inside = np.abs(np.arange(len(flux)) - channel) < max(1.5 * width, 1.0)
     good = inside & np.isfinite(flux) & np.isfinite(variance)
+    if baseline is not None:
+        covariance = covariance + baseline.covariance_of_line(line, variance)
+        beneath = baseline.variance_of_sum(good)
+    error = np.sqrt(np.diag(covariance))
     step_hz = axis_hz[1] - axis_hz[0]
     return {
         "significance": peak.significance,
@@ -158,9 +167,9 @@ def _row(
         "peak": float(height),
         "peak_error": float(error[0]),
         "flux": float(height * width * AREA * step_km_s),
-        "flux_error": float(np.sqrt(slope @ line.covariance @ slope)),
+        "flux_error": float(np.sqrt(slope @ covariance @ slope)),
         "flux_sum": float(flux[good].sum() * step_km_s),
-        "flux_sum_error": float(np.sqrt(variance[good].sum()) * step_km_s),
+        "flux_sum_error": float(np.sqrt(variance[good].sum() + beneath) * step_km_s),
         "chi_square": line.chi_square,
     }
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_hstdm.baseline_fit import Polynomial, fit, polynomials, sinusoids, standing_wave, subtract
-from csst_hstdm.common_axis import good_rows
-from csst_hstdm.dump_rows import row_flags, rows_of
+from csst_hstdm.baseline_error import window_doubts
+from csst_hstdm.baseline_fit import Polynomial, fit, polynomials, sinusoids, subtract
+from csst_hstdm.common_axis import good_rows, velocity_km_s
+from csst_hstdm.dump_rows import numbers, row_flags, rows_of
+from csst_hstdm.feature_separation import Features, separate_features
 from csst_hstdm.flags import FLAG_BITS
-from csst_hstdm.line_windows import find_lines_in_dumps
+from csst_hstdm.line_windows import THRESHOLD, WIDEST_KM_S, find_lines_in_dumps, widest_channel
 from csstcore.api import InPlace, Spectra, UnprocessableData, caveat, metric
 
-Width = Annotated[int, Field(ge=1)]
+MOST_WAVES = 4
+_DOUBT = 3.0
+"""A baseline that is more uncertain beneath a line than this many times the noise is said."""
+_ABOVE = 2.0
+"""By how many times the noise more a line stands out that is told from a standing wave."""
 
 
 def subtract_baseline(
@@ -23,18 +30,22 @@ def subtract_baseline(
     *,
     degree: Annotated[int, Field(ge=0, le=15)] = 3,
     polynomial: Polynomial = "legendre",
-    standing_waves: Annotated[int, Field(ge=0, le=4)] = 2,
-    iterations: Annotated[int, Field(ge=1, le=20)] = 2,
-    smooth_channels: list[Width] = [8, 64],  # noqa: B006 - never changed
-    threshold: Annotated[float, Field(gt=0)] = 3.0,
-    dilate: Annotated[float, Field(ge=0)] = 1.5,
+    standing_waves: Annotated[int, Field(ge=0, le=MOST_WAVES)] = 2,
+    iterations: Annotated[int, Field(ge=1, le=20)] = 3,
+    widest_km_s: Annotated[float, Field(gt=0)] = WIDEST_KM_S,
+    threshold: Annotated[float, Field(gt=0)] = THRESHOLD,
+    windows_km_s: list[tuple[float, float]] = [],  # noqa: B006 - never changed
 ) -> Spectra:
     """Subtract a polynomial with standing waves from each dump, outside of lines.
 
     Each dump has a fit of its own, never the time average; only the windows of lines are found
-    in averages of dumps too, as a faint line in the fit would lose flux. Windows and fit
-    iterate. Standing waves are sinusoids whose periods all dumps share, with an amplitude and a
-    phase for each dump; one is fitted only if it stands out of the noise.
+    in averages of dumps too, as a faint line in the fit would lose flux. Standing waves are
+    sinusoids whose periods all dumps share, with an amplitude and a phase for each dump; one is
+    fitted only if it stands out of the noise, and explains more than any line of up to
+    `widest_km_s`. Then windows and fit iterate until the windows stay.
+
+    The rows get what the fit was made of, from which `find_lines` predicts how far the baseline
+    beneath a line is uncertain: ``baseline_degree`` and ``baseline_periods`` (channels).
 
     Parameters
     ----------
@@ -47,13 +58,14 @@ def subtract_baseline(
     standing_waves
         Largest number of sinusoids.
     iterations
-        Of windows and fit.
-    smooth_channels
-        Widths of the running means in which lines are searched.
+        Largest number of fits with new windows.
+    widest_km_s
+        Full width at half maximum of the widest line, at most a fifth of the band.
     threshold
         Lines stand out by this many times the noise.
-    dilate
-        Windows grow to either side by this many widths.
+    windows_km_s
+        Ranges of radio velocity with lines, in the frame of the dumps, besides those that are
+        found.
 
     Raises
     ------
@@ -73,25 +85,30 @@ def subtract_baseline(
             f"no dump of state ON has {4 * terms} good channels, as a baseline of degree {degree} "
             "needs"
         )
-    basis = polynomials(channels, degree, polynomial)
-    cycles: list[float] = []
-    used = good
+    velocity = _velocities(dumps, usable)
+    widest = widest_channel(velocity, widest_km_s)
+    features = separate_features(
+        flux,
+        good,
+        _windows(dumps, velocity, windows_km_s),
+        degree=degree,
+        polynomial=polynomial,
+        standing_waves=standing_waves,
+        widest_channel=widest,
+        threshold=threshold + _ABOVE,
+    )
+    basis = np.concatenate(
+        [polynomials(channels, degree, polynomial), sinusoids(channels, features.cycles)], axis=1
+    )
+    used = good & ~features.windows
     for _ in range(iterations):
         residual = subtract(flux, fit(flux, used, basis), basis)
-        used = good & ~find_lines_in_dumps(
-            residual,
-            good,
-            smooth_channels=smooth_channels,
-            threshold=threshold,
-            dilate=dilate,
+        lines = find_lines_in_dumps(
+            residual, good, widest_channel=widest, threshold=threshold, known=features.windows
         )
-        while len(cycles) < standing_waves:
-            residual = subtract(flux, fit(flux, used, basis), basis)
-            wave = standing_wave(residual, used, cycles, least_cycles=max(degree / 2, 1.0))
-            if wave is None:
-                break
-            cycles.append(wave)
-            basis = np.concatenate([basis, sinusoids(channels, [wave])], axis=1)
+        before, used = used, good & ~lines
+        if np.array_equal(before, used):
+            break
     coefficients = fit(flux, used, basis)
     residual = subtract(flux, coefficients, basis)
     failed = ~np.isfinite(coefficients[:, 0])
@@ -103,8 +120,73 @@ def subtract_baseline(
         flag[usable[failed]] |= FLAG_BITS["bad_channel"]
         rows["flag"] = flag.astype(np.int32)
         caveat(f"{np.sum(failed)} of {len(usable)} dumps have too few channels for a baseline")
-    _report(residual[~failed], used[~failed], good[~failed], cycles)
+    step_km_s = abs(float(velocity[1] - velocity[0]))
+    _say_doubts(features, used, good, basis, velocity, widest * step_km_s)
+    rows["baseline_degree"] = np.full(len(rows), degree, np.int32)
+    periods = np.full((len(rows), MOST_WAVES), np.nan)
+    periods[:, : len(features.cycles)] = channels / np.array(features.cycles)
+    rows["baseline_periods"] = periods
+    _report(residual[~failed], used[~failed], good[~failed], features.cycles)
     return dumps
+
+
+def _velocities(dumps: Spectra, usable: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the radio velocities of the channels, those of the first dump if axes differ."""
+    axis = dumps.axis if dumps.axis.ndim == 1 else dumps.axis[usable[0]]
+    rest_hz = numbers(rows_of(dumps), "rest_frequency", u.Hz)[usable[0]]
+    return velocity_km_s(axis.to_value(u.Hz), float(rest_hz))
+
+
+def _windows(
+    dumps: Spectra, velocity: NDArray[np.float64], windows_km_s: list[tuple[float, float]]
+) -> NDArray[np.bool_]:
+    """Return the channels in the ranges that are given."""
+    if windows_km_s and dumps.axis.ndim != 1:
+        raise UnprocessableData("windows_km_s needs one axis for all dumps; shift them first")
+    inside = np.zeros(len(velocity), bool)
+    for low, high in windows_km_s:
+        if not low < high:
+            raise UnprocessableData(
+                f"windows_km_s has the range {low} to {high}; expected the lower end first"
+            )
+        inside |= (velocity >= low) & (velocity <= high)
+    return inside
+
+
+def _say_doubts(
+    features: Features,
+    used: NDArray[np.bool_],
+    good: NDArray[np.bool_],
+    basis: NDArray[np.float64],
+    velocity: NDArray[np.float64],
+    widest_km_s: float,
+) -> None:
+    """Say where lines and baseline cannot be told apart."""
+    free = used.sum(axis=0) / np.maximum(good.sum(axis=0), 1)
+    for low, high, doubt in window_doubts(basis, np.where(good.any(axis=0), free, 1.0)):
+        if doubt > _DOUBT:
+            ends = sorted((velocity[low], velocity[high - 1]))
+            caveat(
+                f"the baseline beneath the lines from {ends[0]:.0f} to {ends[1]:.0f} km/s is "
+                f"uncertain by {doubt:.1f} times the noise of their sum: hardly any channel "
+                "is free of lines there"
+            )
+    band_km_s = abs(float(velocity[-1] - velocity[0]))
+    for cycles in features.doubtful_cycles:
+        caveat(
+            f"a line of {band_km_s / cycles / 2:.0f} km/s explains nearly as much as the standing "
+            f"wave of {band_km_s / cycles:.0f} km/s that was fitted; give windows_km_s if it is one"
+        )
+    if features.too_wide:
+        caveat(
+            f"lines are as wide as is searched, {widest_km_s:.0f} km/s, or wider: the baseline may "
+            "hold part of their flux; give widest_km_s or windows_km_s"
+        )
+    if features.crowded:
+        caveat(
+            "features that stand out of the noise take most of the band; those left are fitted "
+            "as baseline"
+        )
 
 
 def _report(
