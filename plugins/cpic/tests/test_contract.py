@@ -59,6 +59,7 @@ def detector_chain() -> dict[str, Any]:
         "flag_bad_pixels": ((image(), image()), {}),
         "flag_cosmic_rays": (([image(), image(), image()], DETECTOR), {}),
         "set_flags": ((image(), hits[0]), {}),
+        "count_photons": (([image()] * 3, DETECTOR), {"least_gain_over_noise": 1.0}),
         "average_frames": (([image(), image(), image()], hits), {}),
         "estimate_variance": ((image(), image(), DETECTOR), {}),
         "subtract_dark_and_cic": ((image(), rate, image()), {}),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib.resources import files
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -16,13 +19,8 @@ NOISE, STAGES = 40.0, 604
 
 @pytest.fixture(scope="module")
 def detector():
-    return Detector(
-        active_columns=128, active_rows=128, prescan_columns=32, overscan_columns=16,
-        dark_rows=2, overscan_rows=6, gain_electron_per_adu=8.0, bias_adu=30.0,
-        read_noise_electron=NOISE, register_stages=STAGES, pixel_full_well_electron=8e4,
-        register_full_well_electron=5e5, converter_limit_adu=65535, warm_electron_per_s=0.02,
-        hot_electron_per_s=0.2,
-    )  # fmt: skip
+    toml = files("csst_cpic") / "references/detector_176x136.toml"
+    return Detector(**tomllib.loads(toml.read_text()))
 
 
 def deposits(rng, shape, number):

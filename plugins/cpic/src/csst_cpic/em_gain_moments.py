@@ -53,7 +53,7 @@ def level_moments(frames: NDArray[np.float32]) -> Moments:
     if len(frames) < 2:
         raise UnprocessableData(f"{len(frames)} frame(s); a variance needs two or more")
     number = np.sum(np.isfinite(frames), axis=0)
-    total = np.nansum(frames, axis=0, dtype=np.float64)
+    total = np.asarray(np.sum(frames, axis=0, dtype=np.float64, where=np.isfinite(frames)))
     steps = np.diff(frames, axis=0).astype(np.float64)
     here = np.isfinite(steps)
     for step, usable in zip(steps, here, strict=True):

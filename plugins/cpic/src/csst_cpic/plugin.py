@@ -85,6 +85,11 @@ def csst_stages() -> list[Stage]:
             "Flag the pixels of a frame that cosmic rays hit",
         ),
         Stage(
+            "count_photons",
+            "csst_cpic.stages.count_photons:count_photons",
+            "Measure the electrons per frame by counting in how many frames a pixel is detected",
+        ),
+        Stage(
             "average_frames",
             "csst_cpic.stages.variance:average_frames",
             "Average the frames of a series without cosmic rays",

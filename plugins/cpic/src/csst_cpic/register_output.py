@@ -95,15 +95,14 @@ class RegisterOutput:
         rates = np.asarray(rate_electron, float)
         signal = np.empty(rates.shape)
         for index, rate in np.ndenumerate(rates):
-            reach = self._reach(float(rate))
-            frequency, transform = self._inverted(float(rate), reach)
+            bounds = self._bounds(float(rate))
+            frequency, transform = self._inverted(float(rate), *bounds)
 
             def excess(value: float, frequency: Array = frequency, t: Complex = transform) -> float:
                 tail = max(0.5 + _integral(frequency, t, value), 1e-15)
                 return float(np.log(tail / probability))
 
-            tolerance = 1e-6 * self.noise_electron
-            signal[index] = brentq(excess, -9 * self.noise_electron, reach, xtol=tolerance)
+            signal[index] = brentq(excess, *bounds, xtol=1e-6 * self.noise_electron)
         return signal
 
     @property
@@ -118,26 +117,33 @@ class RegisterOutput:
         result = np.empty(signals.shape)
         for value in np.unique(rates):
             here = rates == value
-            frequency, transform = self._inverted(float(value), float(np.abs(signals[here]).max()))
+            ends = float(signals[here].min()), float(signals[here].max())
+            frequency, transform = self._inverted(float(value), *ends)
             if slope:
                 transform = transform * (self._multiplied(frequency) - 1)
             sums = [_integral(frequency, transform, each) for each in signals[here]]
             result[here] = np.array(sums) + (0.0 if slope else 0.5)
         return result
 
-    def _reach(self, rate: float) -> float:
-        """Return a signal beyond which nothing lies (Chernoff's bound of the Gamma law)."""
+    def _bounds(self, rate: float) -> tuple[float, float]:
+        """Return signals between which all lies, but for 1e-16 (Chernoff, Gamma law)."""
         events = rate + max(self.serial_rate, 0.0)
-        multiplied = (np.sqrt(events) + np.sqrt(NEGLIGIBLE)) ** 2
-        return float(multiplied + 9 * self.noise_electron)
+        highest = (np.sqrt(events) + np.sqrt(NEGLIGIBLE)) ** 2
+        lowest = max(0.0, self.mean(rate) - 9 * np.sqrt(self.variance(rate)))
+        return float(lowest - 9 * self.noise_electron), float(highest + 9 * self.noise_electron)
 
-    def _inverted(self, rate: float, signal: float) -> tuple[Array, Complex]:
-        """Return midpoints of frequency, and the characteristic function over them."""
+    def _inverted(self, rate: float, least: float, most: float) -> tuple[Array, Complex]:
+        """Return midpoints of frequency, and the characteristic function over them.
+
+        Their step is right for signals from `least` to `most`: 2 pi over the largest distance
+        from a signal to anything that can occur.
+        """
         end = np.geomspace(1e-6, 1, 400) * np.sqrt(2 * NEGLIGIBLE) / self.noise_electron
         exponent = (self.noise_electron * end) ** 2 / 2
         exponent += rate * (1 - np.abs(self._multiplied(end)))
         last = float(end[min(np.searchsorted(exponent, NEGLIGIBLE), end.size - 1)])
-        step = 2 * np.pi / (self._reach(rate) + abs(signal) + 9 * self.noise_electron)
+        lowest, highest = self._bounds(rate)
+        step = 2 * np.pi / (max(highest, most) - min(lowest, least))
         frequency = np.asarray(step * (np.arange(int(np.ceil(last / step)) + 1) + 0.5), np.float64)
         return frequency, self._transform(frequency, rate) / frequency
 

@@ -1,0 +1,120 @@
+"""Rates by counting photons, against the truth."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import QTable
+
+from csst_cpic.detector import Detector
+from csst_cpic.em_statistics import excess_noise_factor
+from csst_cpic.stages.count_photons import count_photons
+from csstcore.api import Image, Meta, NotApplicable, Table, UnprocessableData
+from csstcore.notes import collecting
+
+NOISE, STAGES, GAIN = 40.0, 604, 1000.0
+RATES = (0.005, 0.02, 0.1, 0.3, 1.0)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    toml = files("csst_cpic") / "references/detector_176x136.toml"
+    return Detector(**tomllib.loads(toml.read_text()))
+
+
+def signals(rng, rate, number, serial=0.0, gain=GAIN):
+    """Frames of a register of 604 stages with read noise; rate is a plane."""
+    spread = excess_noise_factor(gain, STAGES) - 1
+    frames = []
+    for _ in range(number):
+        electrons = rng.poisson(rate)
+        data = spread * rng.standard_gamma(np.maximum(electrons, 1e-12) / spread)
+        born = rng.random(rate.shape) < serial
+        data += born * rng.exponential(gain ** -rng.random(rate.shape))
+        frames.append(frame(data + rng.normal(0, NOISE / gain, rate.shape), gain))
+    return frames
+
+
+def frame(data, gain=GAIN):
+    meta = Meta(em_gain=gain * u.dimensionless_unscaled, read_noise=NOISE * u.electron)
+    return Image(np.asarray(data, np.float32), u.electron, meta=meta)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_rates_have_no_bias_and_true_errors(detector, rate):
+    """The limit of 0.3 % counts from where the test itself is that sure (3 sigma)."""
+    number = 100
+    side = 250 if rate < 0.01 else 150
+    plane = np.full((side, side), rate)
+    counted = count_photons(signals(np.random.default_rng(7), plane, number), detector)
+    error = float(np.sqrt(counted.variance.mean() / plane.size))
+    assert counted.data.mean() == pytest.approx(rate, abs=0.003 * rate + 3 * error)
+    assert error < 0.02 * rate
+    pull = (counted.data - rate) / np.sqrt(counted.variance)
+    if rate * number > 8:
+        assert 0.95 < np.std(pull) < 1.05
+
+
+def test_charge_made_in_the_register_counts_as_in_a_mean(detector):
+    rng = np.random.default_rng(8)
+    frames = signals(rng, np.full((150, 150), 0.02), 100, serial=0.02)
+    gains = Table(QTable({"em_gain": [10.0, 980.0], "serial_rate": [9.0, 0.02] * u.electron}))
+    mean = np.mean([each.data.mean() for each in frames])
+    counted = count_photons(frames, detector, gains)
+    assert counted.data.mean() == pytest.approx(mean, rel=0.01)
+    ignored = count_photons(frames, detector)
+    assert ignored.data.mean() > 1.03 * mean
+
+
+def test_low_rates_come_out_below_zero_after_what_noise_detects(detector):
+    rng = np.random.default_rng(9)
+    frames = signals(rng, np.full((100, 100), 0.05), 50)
+    counted = count_photons(frames, detector, threshold_noises=2.5)
+    assert (counted.data < 0).any()
+    assert counted.data.mean() == pytest.approx(0.05, rel=0.03)
+
+
+def test_hits_are_left_out_frame_by_frame(detector):
+    frames = signals(np.random.default_rng(10), np.full((60, 60), 0.1), 60)
+    for image in frames[:30]:
+        image.data[:20] = 50.0
+        image.set_flag("cosmic_ray", np.indices(image.shape)[0] < 20)
+    for image in frames:
+        image.data[40:42] = np.nan
+        image.data[50:52] = 4000.0
+        image.set_flag("hot", np.indices(image.shape)[1] == 3)
+    with collecting() as notes:
+        counted = count_photons(frames, detector)
+    assert counted.data[:20].mean() == pytest.approx(0.1, rel=0.1)
+    assert counted.variance[:20].mean() > 1.6 * counted.variance[20:40].mean()
+    assert np.isnan(counted.data[40:42]).all()
+    assert counted.flagged("cosmic_ray").sum() == 120
+    assert np.isfinite(counted.data[50:52]).all()
+    assert counted.flagged("saturated")[50:52].all()
+    assert counted.flagged("hot").sum() == 60
+    assert notes.metrics == {"counted_frames": 60, "uncountable_pixels": 240}
+
+
+def test_a_single_frame_can_be_counted(detector):
+    (image,) = signals(np.random.default_rng(11), np.full((300, 300), 0.05), 1)
+    counted = count_photons([image], detector)
+    assert np.unique(counted.data).size == 2
+    assert np.all(counted.variance > 0)
+
+
+def test_a_low_gain_cannot_be_counted(detector):
+    frames = signals(np.random.default_rng(12), np.ones((8, 8)), 2, gain=200.0)
+    with pytest.raises(NotApplicable, match=r"is 200 at a read noise of 40 electron"):
+        count_photons(frames, detector)
+
+
+def test_mixed_gains_and_units_are_refused(detector):
+    images = [frame(np.ones((4, 4))), frame(np.ones((4, 4)), 900.0)]
+    with pytest.raises(UnprocessableData, match=r"1000 and 900; expected one series"):
+        count_photons(images, detector)
+    with pytest.raises(UnprocessableData, match=r"in adu; expected electron"):
+        count_photons([Image(images[0].data, u.adu, meta=images[0].meta)], detector)
