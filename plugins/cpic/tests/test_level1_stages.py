@@ -251,14 +251,25 @@ def test_pulls_of_frames_have_unit_scatter(detector, em_gain, frames, light):
         variance = estimate_variance(image, mean, detector).variance
         pulls.append(((image.data - truth) / np.sqrt(variance))[~hit.mask])
     assert 0.95 < np.std(np.concatenate(pulls)) < 1.05
-    assert abs(np.mean(np.concatenate(pulls))) < 0.01
+    assert abs(np.mean(np.concatenate(pulls))) < 0.05
 
 
-def test_a_pixel_without_a_number_in_any_frame_takes_its_neighbours(detector):
+def test_a_pixel_without_a_number_in_any_frame_has_read_noise_only(detector):
     data = np.full((3, 3), 20.0, np.float32)
     data[1, 1] = np.nan
     frames = [Image(data, u.electron, meta=meta(100.0)) for _ in range(12)]
     mean = average_frames(frames, [Mask(np.zeros((3, 3), bool))] * 12)
     assert np.argwhere(mean.flagged("cosmic_ray")).tolist() == [[1, 1]]
     variance = estimate_variance(frames[0], mean, detector).variance
-    np.testing.assert_allclose(variance, 0.4**2 + 20.0 * 1.98, rtol=0.01)
+    assert variance[1, 1] == pytest.approx(0.4**2)
+    assert variance[0, 0] == pytest.approx(0.4**2 + 20.0 * 1.98, rel=0.01)
+
+
+def test_the_charge_of_a_hot_pixel_is_not_spread_over_its_neighbours(detector):
+    data = np.zeros((9, 9), np.float32)
+    data[4, 4] = 50.0
+    frames = [Image(data, u.electron, meta=meta(100.0)) for _ in range(12)]
+    for frame in frames:
+        frame.set_flag("hot", data > 0)
+    mean = average_frames(frames, [Mask(np.zeros((9, 9), bool))] * 12)
+    np.testing.assert_allclose(mean.data, data)

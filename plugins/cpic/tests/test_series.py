@@ -80,8 +80,10 @@ def test_a_file_that_is_short_of_frames_has_a_caveat(detector):
         "the file holds 99 frames; from start to end (1010 s) there was time for 100"
     ]
     with collecting() as notes:
-        check_series([frame(k, **times) for k in range(100)], detector)
+        frames = check_series([frame(k, **times) for k in range(100)], detector)
     assert not notes.caveats
+    assert frames[3].meta.time.isot == "2028-01-01T00:00:30.300"
+    assert frames[3].meta.end_time.isot == "2028-01-01T00:00:40.300"
 
 
 def test_another_shape_than_the_detectors_is_refused(detector):

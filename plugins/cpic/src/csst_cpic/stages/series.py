@@ -9,7 +9,7 @@ import astropy.units as u
 
 from csst_cpic.agreement import exposure_time_second, require_shape
 from csst_cpic.detector import Detector
-from csstcore.api import Image, Reference, UnprocessableData, caveat, metric
+from csstcore.api import Image, Reference, UnprocessableData, caveat, metric, replace
 
 TOLD_APART = 3
 """Frames from which an outlier in one of them stands out."""
@@ -34,7 +34,8 @@ def check_series(
     Returns
     -------
     frames
-        The same; None for frames left out. Metrics: ``frames`` and ``frames_left_out``.
+        The same, with start and end of each exposure; None for frames left out. Metrics:
+        ``frames`` and ``frames_left_out``.
 
     Raises
     ------
@@ -47,7 +48,10 @@ def check_series(
         _require_one(what, [_plain(getattr(frame.meta, name)) for frame in frames])
     require_shape(frames[0], detector.raw_shape, "the raw frame of the detector")
     _count_frames(frames, detector)
-    kept = [_unless_constant(number, frame) for number, frame in enumerate(frames)]
+    kept = [
+        None if _constant(number, frame) else _with_time(frame, detector)
+        for number, frame in enumerate(frames)
+    ]
     left = sum(frame is not None for frame in kept)
     metric("frames", left)
     metric("frames_left_out", len(kept) - left)
@@ -99,15 +103,22 @@ def _count_frames(frames: Sequence[Image], detector: Detector) -> None:
             )
 
 
-def _unless_constant(number: int, frame: Image) -> Image | None:
-    if not _constant(frame):
-        return frame
+def _constant(number: int, frame: Image) -> bool:
+    """Say if a frame holds one value only."""
+    if frame.data.min() < frame.data.max():
+        return False
     caveat(f"frame {number} is left out: {_filling(frame)}")
-    return None
+    return True
 
 
-def _constant(frame: Image) -> bool:
-    return bool(frame.data.min() == frame.data.max())
+def _with_time(frame: Image, detector: Detector) -> Image:
+    """Return a frame with the start and end of its own exposure."""
+    meta = frame.meta
+    if meta.time is None or meta.frame is None:
+        return frame
+    seconds = exposure_time_second(frame)
+    start = meta.time + meta.frame * (seconds + detector.frame_transfer_s) * u.s
+    return replace(frame, meta=replace(meta, time=start, end_time=start + seconds * u.s))
 
 
 def _filling(frame: Image) -> str:

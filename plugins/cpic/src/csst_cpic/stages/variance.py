@@ -15,10 +15,9 @@ from csst_cpic.detector import Detector
 from csst_cpic.em_statistics import excess_noise_factor
 from csstcore.api import Image, InPlace, Mask, Reference, each, pieces, replace
 
-ENOUGH_ELECTRON = 100.0
-"""Charge in all frames from which a mean is good enough for a variance, to a tenth or so."""
-PASSES = (1, 2, 4, 8)
-"""Numbers of 3 x 3 means (weights 1-2-1), over more and more pixels."""
+ENOUGH_ELECTRON = 50.0
+"""Charge in all frames from which a pixel's own mean is good enough for a variance."""
+DEFECTS = ("bad", "hot", "warm")
 
 
 def average_frames(
@@ -37,8 +36,9 @@ def average_frames(
     -------
     mean_frame
         Mean of each pixel, flagged ``cosmic_ray`` where no frame has a number. Where all frames
-        together have less than 100 electrons it is the mean over as many neighbours as that
-        takes, at most some 50: in the noise of few electrons a pixel would be its own measure.
+        together have less than 50 electrons it is the mean of 5 x 5 pixels (weights 1-4-6-4-1):
+        in the noise of few electrons a pixel would be its own measure. More pixels would blur
+        speckles.
     """
     first = frames[0]
     for frame in frames:
@@ -58,26 +58,27 @@ def average_frames(
         sums[rows], count[rows] = total, number
 
     each(average, pieces(first.shape[0]))
-    expected = Image(_mean_of_enough(sums, count), first.unit, meta=replace(first.meta, frame=None))
+    mean = _mean_of_neighbours(sums, count, first.flagged(*DEFECTS))
+    expected = Image(mean, first.unit, meta=replace(first.meta, frame=None))
     expected.set_flag("cosmic_ray", count == 0)
     return expected
 
 
-def _mean_of_enough(sums: NDArray[np.float32], count: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return sums over counts; of as many neighbours as give enough charge, if any do."""
-    kernel = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+def _mean_of_neighbours(
+    sums: NDArray[np.float32], count: NDArray[np.float32], defects: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return sums over counts, of 5 x 5 pixels where the sum is small.
+
+    Only faint pixels without defect are averaged: they say nothing of bright ones, nor bright
+    ones of them.
+    """
+    kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]).astype(np.float32)
     mean = np.divide(sums, np.maximum(count, 1), dtype=np.float32)
-    few = sums < ENOUGH_ELECTRON
-    done, total, weight = 0, sums, count
-    for passes in PASSES:
-        if not few.any():
-            break
-        for _ in range(passes - done):
-            total = convolve(total, kernel, mode="nearest")
-            weight = convolve(weight, kernel, mode="nearest")
-        done = passes
-        mean[few] = total[few] / np.maximum(weight[few], 1e-3)
-        few &= 2 * np.pi * passes * total < ENOUGH_ELECTRON  # they weigh like so many pixels
+    few = (sums < ENOUGH_ELECTRON) & ~defects
+    total, weight = (
+        convolve(np.where(few, plane, 0), kernel, mode="nearest") for plane in (sums, count)
+    )
+    mean[few] = total[few] / np.maximum(weight[few], 1)
     return mean
 
 
