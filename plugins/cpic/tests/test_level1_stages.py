@@ -12,9 +12,10 @@ from csst_cpic.stages.bad_pixels import flag_bad_pixels
 from csst_cpic.stages.dark import subtract_dark_and_cic
 from csst_cpic.stages.electrons import to_electrons
 from csst_cpic.stages.nonlinearity import correct_nonlinearity
+from csst_cpic.stages.rate import calibrate_rate
 from csst_cpic.stages.saturation import flag_blooming, flag_saturation
 from csst_cpic.stages.variance import average_frames, estimate_variance
-from csstcore.api import Image, Mask, Meta, NotApplicable, Table, UnprocessableData
+from csstcore.api import Image, Mask, Meta, NotApplicable, Table, UnprocessableData, replace
 from csstcore.notes import collecting
 
 RATE = u.electron / u.s
@@ -225,6 +226,20 @@ def test_references_of_another_shape_or_unit_are_refused():
         subtract_background(image, Image(np.ones((5, 4), np.float32), RATE))
     with pytest.raises(UnprocessableData, match="no exposure time"):
         subtract_dark_and_cic(Image(np.ones((4, 4), np.float32), u.electron), rate, charge)
+
+
+def test_a_counted_rate_is_calibrated_without_touching_it():
+    dark = Image(np.full((4, 4), 0.001, np.float32), RATE)
+    cic = Image(np.full((4, 4), 0.006, np.float32), u.electron)
+    flat = Image(np.full((4, 4), 0.8, np.float32))
+    flat.data[0, 0] = 0.0
+    rate = Image(np.full((4, 4), 0.1, np.float32), u.electron, np.ones((4, 4), np.float32))
+    rate = replace(rate, meta=meta(1000.0))
+    light = calibrate_rate(rate, dark, cic, flat)
+    assert light.data[1, 1] == pytest.approx((0.1 - 0.01 - 0.006) / 0.8)
+    assert light.variance[1, 1] == pytest.approx(1 / 0.64)
+    assert np.argwhere(light.flagged("bad")).tolist() == [[0, 0]]
+    assert np.all(rate.data == np.float32(0.1))
 
 
 # Variance

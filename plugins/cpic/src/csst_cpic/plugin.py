@@ -110,6 +110,12 @@ def csst_stages() -> list[Stage]:
             "Subtract the background of the sky and of scattered light",
         ),
         Stage(
+            "calibrate_rate",
+            "csst_cpic.stages.rate:calibrate_rate",
+            "Subtract dark current, clock-induced charge and background from a counted rate, and "
+            "flatten",
+        ),
+        Stage(
             "measure_frame",
             "csst_cpic.stages.quality:measure_frame",
             "Measure noise and flags of a reduced frame",
@@ -177,6 +183,11 @@ def csst_definitions() -> list[Definition]:
             "l1_error",
             "definitions/l1_error.toml",
             "Errors of the pixels of reduced coronagraph frames",
+        ),
+        Definition(
+            "l1_rate",
+            "definitions/l1_rate.toml",
+            "Electrons per frame of a coronagraph series by photon counting",
         ),
         Definition(
             "l1_quality",

@@ -35,7 +35,7 @@ def true_references(
     em_gains
         Commanded EM gains at which gain and linearity are given, 1 and above.
     """
-    rows, columns = readout.active
+    rows = readout.active[0]
     defects = Image(device.dark[rows].copy(), _RATE, meta=meta)
     defects.set_flag("hot", defects.data >= 0.2)
     defects.set_flag("warm", (defects.data >= 0.02) & (defects.data < 0.2))

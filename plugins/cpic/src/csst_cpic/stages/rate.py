@@ -1,0 +1,59 @@
+"""Calibration of a rate from counted photons."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+
+from csst_cpic.agreement import require_shape
+from csst_cpic.stages.background import subtract_background
+from csst_cpic.stages.dark import subtract_dark_and_cic
+from csstcore.api import Image, Reference, replace
+
+
+def calibrate_rate(
+    rate: Image,
+    dark: Reference[Image],
+    cic: Reference[Image],
+    flat: Reference[Image],
+    background: Reference[Image] | None = None,
+) -> Annotated[Image, "rate"]:
+    """Subtract dark current, clock-induced charge and background from a counted rate, and flatten.
+
+    Parameters
+    ----------
+    rate
+        Electrons per frame with variance, of `count_photons`.
+    dark
+        Dark rate in electron / s.
+    cic
+        Clock-induced charge in electron per frame.
+    flat
+        Flat field with unit mean. Pixels of 0 or less are flagged ``bad`` and left as they are.
+    background
+        Rate in electron / s.
+
+    Returns
+    -------
+    rate
+        Negative results of noise are kept.
+
+    Raises
+    ------
+    UnprocessableData
+        If shapes or units do not fit, or there is no exposure time.
+    """
+    require_shape(rate, flat.shape, "the flat")
+    copies = [None if plane is None else plane.copy() for plane in (rate.variance, rate.flags)]
+    image = replace(rate, data=rate.data.copy(), variance=copies[0], flags=copies[1])
+    image = subtract_dark_and_cic(image, dark, cic)
+    usable = flat.data > 0
+    divisor = np.where(usable, flat.data, np.float32(1))
+    image.data /= divisor
+    if image.variance is not None:
+        if flat.variance is not None:
+            image.variance += image.data**2 * flat.variance
+        image.variance /= divisor**2
+    image.set_flag("bad", ~usable)
+    return image if background is None else subtract_background(image, background)
