@@ -18,8 +18,8 @@ from csstcore.api import Spectra
 NARROWEST = 4
 """Channels over which a line is looked for at least, and twice as many again and again."""
 WIDE = 16
-"""Lines wider than this part of the band leave too little of it to tell the scatter: that of
-structure one to four times narrower stands for it."""
+"""Lines wider than this part of the band leave too little of it to tell the scatter: that of the
+next narrower widths stands for it, as large for waves, less by the root for what is wider."""
 SAME_PLACE_DEG = 0.02
 """OFFs nearer to each other than a beam are one position."""
 
@@ -165,10 +165,14 @@ def line_channels(
         known = contrast[np.isfinite(contrast)]
         if not len(known):
             continue
-        wide = width * WIDE > len(spectrum) and width > longest_wave
+        narrower = [
+            sigma * (np.sqrt(w / width) if width > longest_wave else 1.0)
+            for w, sigma in scatters.items()
+            if w * 4 * WIDE >= len(spectrum)
+        ]
+        wide = width * WIDE > len(spectrum) and bool(narrower)
         middle = 0.0 if wide else float(np.median(known))
-        narrower = [scatters[w] for w in scatters if w * 4 * WIDE >= len(spectrum)]
-        if wide and narrower:
+        if wide:
             scatter = max(narrower)
         else:
             scatter = float(MAD_TO_SIGMA * np.median(np.abs(known - middle)))

@@ -217,10 +217,12 @@ class _Calibration:
             t_sys.append(temperature)
             errors.append(temperature * np.sqrt(relative))
         off_times = np.array([off.time_s for off in offs])
+        unstable_bit = np.uint16(FLAG_BITS["unstable_gain"])
         levels = np.array([finite_median(plane) for plane in t_sys])
+        levels[[bool(np.all(bits & unstable_bit)) for bits in flags]] = np.nan
         wrong, unstable = uneven_gains(levels, off_times, places, limits[1], gap_s=limits[2])
-        for bits in np.array(flags, object)[wrong] if wrong.any() else []:
-            bits |= np.uint16(FLAG_BITS["unstable_gain"])
+        for k in np.flatnonzero(wrong):
+            flags[k] |= unstable_bit
         if unstable or wrong.any():
             caveat(
                 f"the gain of {np.count_nonzero(wrong)} OFFs differs from that of others; it steps "

@@ -124,8 +124,8 @@ def solve_loads(
         caveat(why)
     if not solutions:
         raise UnprocessableData("; ".join(dict.fromkeys(refusals)))
-    _flag_drifts(solutions, largest_drift)
-    _flag_steps(solutions, t_rec_jump)
+    stepped = _flag_steps(solutions, t_rec_jump)
+    _flag_drifts([one for k, one in enumerate(solutions) if k not in stepped], largest_drift)
     if not any(np.isfinite(solution.gamma).any() for solution in solutions):
         raise UnprocessableData("no channel has a valid gain: the loads do not differ in counts")
     metric("t_rec_kelvin", finite_median([solution.t_rec for solution in solutions]))
@@ -282,18 +282,21 @@ def _flag_drifts(solutions: list[_Solution], limit: float) -> None:
         metric("gain_drift", largest)
 
 
-def _flag_steps(solutions: list[_Solution], limit: float) -> None:
+def _flag_steps(solutions: list[_Solution], limit: float) -> set[int]:
     """Flag pairs between whose loads the gain changed, as their receiver temperature tells."""
+    stepped = set()
     for setting in {solution.hot.tuning for solution in solutions}:
-        same = [solution for solution in solutions if solution.hot.tuning == setting]
-        time_s = np.array([solution.hot.time_s for solution in same])
-        t_rec = np.array([finite_median(solution.t_rec) for solution in same])
-        for solution, moment, kelvin in zip(same, time_s, t_rec, strict=True):
+        same = [k for k, solution in enumerate(solutions) if solution.hot.tuning == setting]
+        time_s = np.array([solutions[k].hot.time_s for k in same])
+        t_rec = np.array([finite_median(solutions[k].t_rec) for k in same])
+        for k, moment, kelvin in zip(same, time_s, t_rec, strict=True):
             near = np.argsort(np.abs(time_s - moment), kind="stable")[:NEAR_PAIRS]
             usual = t_rec[near[-1]] if len(near) == 2 else finite_median(t_rec[near])
             if abs(kelvin / usual - 1) > limit:
                 caveat(f"a pair of loads gives T_rec {kelvin:.1f} K, those near it {usual:.1f} K")
-                solution.flags[:] |= FLAG_BITS["unstable_gain"]
+                solutions[k].flags[:] |= FLAG_BITS["unstable_gain"]
+                stepped.add(k)
+    return stepped
 
 
 def _table(solutions: list[_Solution]) -> QTable:
