@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from csst_sim.cpic.pupil import Complex, Field, Pupil
+from csst_sim.cpic.pupil import Complex, Field, Pixels, Pupil
 
 _EDGE_LAMBDA_D = 1.0
 _STEEPNESS = 6
@@ -33,17 +33,17 @@ class Coronagraph:
     raw_contrast: float
     """Mean brightness of speckles in the dark zone over that of the star's peak."""
 
-    def throughput(self, radius_pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+    def throughput(self, radius_pixel: Pixels) -> NDArray[np.float64]:
         """Return the part of a planet's light that passes the mask, 0.5 at the inner edge."""
         radius = np.asarray(radius_pixel) * self.pupil.pixel_lambda_d / self.inner_lambda_d
         return np.asarray(1 - 0.5 ** (radius**_STEEPNESS))
 
-    def beyond(self, radius_pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+    def beyond(self, radius_pixel: Pixels) -> NDArray[np.float64]:
         """Return 0 within the outer edge of the dark zone, 1 far beyond."""
         step = radius_pixel * self.pupil.pixel_lambda_d - self.outer_lambda_d
         return np.asarray(0.5 * (1 + np.tanh(step / _EDGE_LAMBDA_D)))
 
-    def factors(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Field, Field]:
+    def factors(self, x: Pixels, y: Pixels) -> tuple[Field, Field]:
         """Return what multiplies the fields of the pupil itself and of the speckles.
 
         Parameters
@@ -60,29 +60,38 @@ class Coronagraph:
         speckles = np.sqrt(passing * contrast)
         return pupil.astype(np.float32), speckles.astype(np.float32)
 
-    def star(
+    def stars(
         self,
-        screen: Complex,
+        screens: Complex,
+        tilts: Complex,
         factors: tuple[Field, Field],
-        x: NDArray[np.float64],
-        y: NDArray[np.float64],
+        x: Pixels,
+        y: Pixels,
     ) -> Field:
-        """Return the image of the star behind the mask, for a star of flux 1.
+        """Return images of the star behind the mask, for a star of flux 1.
 
         Parameters
         ----------
-        screen
-            Aberrations of the pupil, of `random_screens`.
+        screens
+            Aberrations of the pupil, of `random_screens`, one for each image.
+        tilts
+            Of `Pupil.tilt`: where the star is in each image.
         factors
             Of `factors`.
         x, y
-            Pixels from the star.
+            Pixels.
+
+        Returns
+        -------
+        images
+            Shape (number, len(y), len(x)).
         """
         pupil = self.pupil
-        core = pupil.transform(pupil.amplitude, x, y) * factors[0]
+        planes = pupil.amplitude * tilts
         power, total = np.square(pupil.amplitude).sum(), pupil.amplitude.sum()
-        speckles = pupil.transform(pupil.amplitude * screen, x, y) * factors[1]
-        field = core + speckles * np.float32(total / np.sqrt(power))
+        field = pupil.transform(planes * screens, x, y)
+        field *= factors[1] * np.float32(total / np.sqrt(power))
+        field += pupil.transform(planes, x, y) * factors[0]
         return np.asarray(np.square(np.abs(field)) * np.float32(pupil.peak), np.float32)
 
 

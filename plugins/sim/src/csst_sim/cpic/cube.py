@@ -108,17 +108,13 @@ def simulate_cube(
     factors = coronagraph.factors(pixel, pixel)
     angles = np.linspace(-rotation_deg / 2, rotation_deg / 2, frames)
     offsets = jitter_pixel * jitter_rng.standard_normal((total, 2))
-    images = np.empty((total, size, size), np.float32)
     throughput = coronagraph.throughput(np.array([separation for separation, _, _ in planets]))
-    for index, (dx, dy) in enumerate(offsets):
-        image = coronagraph.star(screens[index], factors, pixel - dx, pixel - dy)
-        if index < frames:
-            for (separation, angle, contrast), passing in zip(planets, throughput, strict=True):
-                x, y = planet_offset(separation, angle, angles[index])
-                image += np.float32(contrast * passing) * pupil.image(
-                    pixel - dx - x, pixel - dy - y
-                )
-        images[index] = image
+    tilts = pupil.tilt(*offsets.T)
+    images = coronagraph.stars(screens, tilts, factors, pixel, pixel)
+    for (separation, angle, contrast), passing in zip(planets, throughput, strict=True):
+        places = np.array([planet_offset(separation, angle, own) for own in angles])
+        moved = tilts[:frames] * pupil.tilt(*places.T)
+        images[:frames] += np.float32(contrast * passing) * pupil.images(moved, pixel, pixel)
     images *= np.float32(star_electron)
     images += np.float32(background_electron)
     if noise:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Complex = NDArray[np.complex64]
 Field = NDArray[np.float32]
+Pixels = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Pupil:
     def amplitude(self) -> Field:
         """Amplitude of the light, shape (samples, samples)."""
         square = 4 * (self.coordinate[:, None] ** 2 + self.coordinate**2)
-        return np.asarray(np.maximum(1 - square, 0) ** self.exponent, np.float32)
+        inside = np.where(square < 1, np.maximum(1 - square, 0) ** self.exponent, 0)
+        return np.asarray(inside, np.float32)
 
     @cached_property
     def peak(self) -> float:
@@ -43,39 +46,61 @@ class Pupil:
     def fwhm_pixel(self) -> float:
         """Full width at half maximum of a star's image, pixels."""
         radius = np.arange(0, 3 / self.pixel_lambda_d, 0.005)
-        profile = np.abs(self.transform(self.amplitude, radius, np.zeros(1))[0]) ** 2
+        profile = self.image(radius, np.zeros(1))[0]
         return float(2 * np.interp(-0.5, -profile / profile[0], radius))
 
-    def transform(
-        self, plane: NDArray[np.number], x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> Complex:
-        """Return the field in the focal plane, by a matrix Fourier transform.
+    def tilt(self, x: Any, y: Any) -> Complex:
+        """Return what moves an image by (x, y) pixels, shape (number, samples, samples).
 
         Parameters
         ----------
-        plane
-            Field in the pupil, shape (samples, samples).
+        x, y
+            Pixels, one number or several.
+        """
+        wave = 2j * np.pi * self.pixel_lambda_d * self.coordinate
+        along_x = np.exp(np.multiply.outer(np.atleast_1d(x), wave)).astype(np.complex64)
+        along_y = np.exp(np.multiply.outer(np.atleast_1d(y), wave)).astype(np.complex64)
+        return np.asarray(along_y[:, :, None] * along_x[:, None, :])
+
+    def transform(self, planes: NDArray[Any], x: Pixels, y: Pixels) -> Complex:
+        """Return the fields in the focal plane, by a matrix Fourier transform.
+
+        Parameters
+        ----------
+        planes
+            Fields in the pupil, shape (number, samples, samples).
         x, y
             Pixels from the optical axis, any numbers.
 
         Returns
         -------
-        field
-            Shape (len(y), len(x)), in units of the field of an aberration-free pupil on axis.
+        fields
+            Shape (number, len(y), len(x)), in units of the field of an aberration-free pupil on
+            axis.
         """
         wave = -2j * np.pi * self.pixel_lambda_d * self.coordinate
         along_x = np.exp(np.multiply.outer(wave, x)).astype(np.complex64)
         along_y = np.exp(np.multiply.outer(y, wave)).astype(np.complex64)
-        field = along_y @ (plane.astype(np.complex64) @ along_x)
-        return np.asarray(field / np.float32(self.amplitude.sum()))
+        along_y /= np.float32(self.amplitude.sum())
+        number, n = len(planes), self.samples
+        # Two large products instead of two for each plane
+        half = planes.astype(np.complex64, copy=False).reshape(-1, n) @ along_x
+        half = half.reshape(number, n, len(x)).transpose(1, 0, 2).reshape(n, -1)
+        return np.asarray((along_y @ half).reshape(len(y), number, len(x)).transpose(1, 0, 2))
 
-    def image(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Field:
-        """Return the image of a star beside the mask; its sum over all pixels is 1.
+    def images(self, tilts: Complex, x: Pixels, y: Pixels) -> Field:
+        """Return images of a star beside the mask; the sum of each over all pixels is 1.
 
         Parameters
         ----------
+        tilts
+            Of `tilt`: one for each image.
         x, y
-            Pixels from the star.
+            Pixels.
         """
-        field = self.transform(self.amplitude, x, y)
-        return np.asarray(np.square(np.abs(field)) * np.float32(self.peak), np.float32)
+        fields = self.transform(self.amplitude * tilts, x, y)
+        return np.asarray(np.square(np.abs(fields)) * np.float32(self.peak), np.float32)
+
+    def image(self, x: Pixels, y: Pixels) -> Field:
+        """Return the image of a star at the origin, as `images`."""
+        return np.asarray(self.images(self.tilt(0.0, 0.0), x, y)[0])

@@ -20,6 +20,8 @@ from csstcore.api import Meta
 _STATIC, _DRIFT = 0x57A71C, 0xD21F7
 _DAY_S = 86400.0
 _SPOT_ANGLES_DEG = (45.0, 135.0, 225.0, 315.0)
+_AT_ONCE = 8
+"""Frames whose light is drawn together."""
 _PLANET_PIXEL = 48
 """Planets are drawn this far from their centre."""
 
@@ -49,9 +51,9 @@ class CpicSession:
         return self.exposer.readout.shape
 
     @property
-    def cadence_s(self) -> float:
+    def interval_s(self) -> float:
         """Time from one frame to the next."""
-        return cadence_s(self.observation, self.exposer.camera)
+        return interval_s(self.observation, self.exposer.camera)
 
     def planets(self) -> list[tuple[float, float, float]]:
         """Return offset (x, y) from the star in pixels and electrons per second of each planet.
@@ -78,25 +80,32 @@ class CpicSession:
                 yield light
             return
         screens = _screens(self)
-        for offset, screen in zip(self.offset_pixel, screens, strict=True):
-            yield self._light(offset, screen)
+        for first in range(0, self.observation.frames, _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            yield from self._light(self.offset_pixel[part], screens[part])
 
-    def _light(self, offset: NDArray[np.float64], screen: Complex) -> Field:
-        """Return the light of one frame."""
-        light = np.full(self.shape, self.background_electron_per_s, np.float32)
-        star_x, star_y = self.centre[0] + offset[0], self.centre[1] + offset[1]
+    def _light(self, offsets: NDArray[np.float64], screens: Complex) -> Field:
+        """Return the light of several frames, shape (frames, rows, columns)."""
+        light = np.full((len(offsets), *self.shape), self.background_electron_per_s, np.float32)
+        pupil, (centre_x, centre_y) = self.coronagraph.pupil, self.centre
         rows, columns = _window(self.shape, self.centre, self.optics.light_pixel // 2)
-        x, y = np.arange(*columns, dtype=float), np.arange(*rows, dtype=float)
-        part = light[slice(*rows), slice(*columns)]
+        x, y = np.arange(*columns) - centre_x, np.arange(*rows) - centre_y
+        tilts = pupil.tilt(*offsets.T)
         if self.observation.file_type == "PSF":
-            image = self.coronagraph.pupil.image(x - star_x, y - star_y)
-            part += np.float32(self.star_electron_per_s * self.observation.attenuation) * image
+            images = pupil.images(tilts, x, y) * np.float32(self.observation.attenuation)
         else:
-            factors = self.coronagraph.factors(x - self.centre[0], y - self.centre[1])
-            image = self.coronagraph.star(screen, factors, x - star_x, y - star_y)
-            part += np.float32(self.star_electron_per_s) * image
+            factors = self.coronagraph.factors(x, y)
+            images = self.coronagraph.stars(screens, tilts, factors, x, y)
+        light[:, slice(*rows), slice(*columns)] += images * np.float32(self.star_electron_per_s)
         for dx, dy, rate in [*self.planets(), *self._spots()]:
-            self._add_point(light, star_x + dx, star_y + dy, rate)
+            place = (round(centre_x + dx), round(centre_y + dy))
+            rows, columns = _window(self.shape, place, _PLANET_PIXEL)
+            if rows[0] == rows[1] or columns[0] == columns[1]:
+                continue  # beyond the frame
+            images = pupil.images(
+                tilts, np.arange(*columns) - (centre_x + dx), np.arange(*rows) - (centre_y + dy)
+            )
+            light[:, slice(*rows), slice(*columns)] += images * np.float32(rate)
         return light
 
     def _spots(self) -> list[tuple[float, float, float]]:
@@ -109,17 +118,8 @@ class CpicSession:
         rate = contrast * self.star_electron_per_s
         return [(distance * np.cos(a), distance * np.sin(a), rate) for a in angles]
 
-    def _add_point(self, light: Field, x: float, y: float, rate: float) -> None:
-        rows, columns = _window(self.shape, (x, y), _PLANET_PIXEL)
-        if rows[0] >= rows[1] or columns[0] >= columns[1]:
-            return
-        image = self.coronagraph.pupil.image(
-            np.arange(*columns, dtype=float) - x, np.arange(*rows, dtype=float) - y
-        )
-        light[slice(*rows), slice(*columns)] += np.float32(rate) * image
 
-
-def cadence_s(observation: Observation, camera: CpicCamera) -> float:
+def interval_s(observation: Observation, camera: CpicCamera) -> float:
     """Return the time from one frame to the next."""
     return observation.exposure_time_s + camera.frame_transfer_s
 
@@ -147,7 +147,7 @@ def _screens(session: CpicSession) -> Complex:
         if each.file_type in STAR_TYPES:
             start = float(Time(each.time, format="isot", scale="utc").mjd) * _DAY_S
             frames = np.arange(each.frames) + 0.5
-            times.append(start + cadence_s(each, session.exposer.camera) * frames)
+            times.append(start + interval_s(each, session.exposer.camera) * frames)
             own.append(np.full(each.frames, each.obs_id == session.observation.obs_id))
     order = np.argsort(np.concatenate(times), kind="stable")
     mine = np.concatenate(own)[order]

@@ -14,7 +14,7 @@ from csst_sim.cpic.coronagraph import Coronagraph
 from csst_sim.cpic.device import CpicDevice, draw_device
 from csst_sim.cpic.exposure import Exposer
 from csst_sim.cpic.plan import CpicPlan, Observation, Star
-from csst_sim.cpic.session import CpicSession, build_pupil, cadence_s
+from csst_sim.cpic.session import CpicSession, build_pupil, interval_s
 from csst_sim.cpic.settings import CpicCamera, CpicOptics, CpicReadout
 from csstcore.api import Meta, NotApplicable, Reference
 
@@ -127,7 +127,7 @@ def _meta(
         readout=plan.readout,
         filter=plan.filter,
         time=start,
-        end_time=start + observation.frames * cadence_s(observation, camera) * u.s,
+        end_time=start + observation.frames * interval_s(observation, camera) * u.s,
         exposure_time=observation.exposure_time_s * u.s,
         gain=device.header_gain * u.electron / u.adu,
         read_noise=device.header_read_noise * u.electron,

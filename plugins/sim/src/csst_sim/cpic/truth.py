@@ -105,7 +105,7 @@ def frame_table(session: CpicSession, offset_adu: NDArray[np.float64]) -> Table:
     start = session.meta.time
     assert start is not None  # noqa: S101 - made by set_up_cpic
     table = QTable({"frame": number.astype(np.int32)})
-    table["time"] = start + TimeDelta(number * session.cadence_s, format="sec")
+    table["time"] = start + TimeDelta(number * session.interval_s, format="sec")
     table["x"], table["y"] = place[:, 0], place[:, 1]
     table["bias"] = offset_adu * u.adu
     return Table(table, session.meta)
