@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
-from importlib.resources import files
-
 import astropy.units as u
 import numpy as np
 import pytest
 
-from csst_cpic.detector import Detector
 from csst_cpic.stages.cosmic_rays import flag_cosmic_rays, set_flags
 from csstcore.api import Image, Mask, Meta, UnprocessableData
 from csstcore.notes import collecting
 
 NOISE, STAGES = 40.0, 604
-
-
-@pytest.fixture(scope="module")
-def detector():
-    toml = files("csst_cpic") / "references/detector_176x136.toml"
-    return Detector(**tomllib.loads(toml.read_text()))
 
 
 def deposits(rng, shape, number):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from importlib.resources import files
-
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
 
-from csst_cpic.detector import Detector
 from csst_cpic.em_statistics import excess_noise_factor
 from csst_cpic.stages.count_photons import count_photons
 from csstcore.api import Image, Meta, NotApplicable, Table, UnprocessableData
@@ -18,12 +14,6 @@ from csstcore.notes import collecting
 
 NOISE, STAGES, GAIN = 40.0, 604, 1000.0
 RATES = (0.005, 0.02, 0.1, 0.3, 1.0)
-
-
-@pytest.fixture(scope="module")
-def detector():
-    toml = files("csst_cpic") / "references/detector_176x136.toml"
-    return Detector(**tomllib.loads(toml.read_text()))
 
 
 def signals(rng, rate, number, serial=0.0, gain=GAIN):

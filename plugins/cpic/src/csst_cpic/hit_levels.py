@@ -9,13 +9,13 @@ from csst_cpic.stack_statistics import cautious
 from csst_cpic.tail_table import TailTable, exceeded
 from csstcore.api import compiled
 
-FEW_FRAMES = 8
-"""Below this number a pixel's own mean is too uncertain: its neighbours count too."""
+DIFFERENT = 3.0
+"""Standard deviations by which a pixel is brighter than its surroundings."""
 
 
 @compiled
-def _with_neighbours(rate: NDArray[np.float32], row: int, column: int) -> float:
-    """Return the rate of a pixel, or the mean of it and its neighbours if that is more."""
+def _surroundings(rate: NDArray[np.float32], row: int, column: int) -> tuple[float, int]:
+    """Return the mean rate of a pixel and its neighbours, and their number."""
     rows, columns = rate.shape
     total, number = 0.0, 0
     for y in range(max(row - 1, 0), min(row + 2, rows)):
@@ -23,7 +23,7 @@ def _with_neighbours(rate: NDArray[np.float32], row: int, column: int) -> float:
             if np.isfinite(rate[y, x]):
                 total += rate[y, x]
                 number += 1
-    return max(rate[row, column], total / number) if number else np.nan
+    return total / number, number
 
 
 @compiled
@@ -44,7 +44,8 @@ def hit_levels(
     frames
         Their number, which says how well the rate is known.
     table
-        Its tail, for the rate that the true one hardly exceeds.
+        Its tail, for the rate that the true one hardly exceeds: that of the pixel where it is
+        brighter than its surroundings, else theirs, which is known better.
     sigma
         Gaussian deviation of the same probability, by which the pixel's own variability counts.
     level
@@ -57,11 +58,12 @@ def hit_levels(
             if not np.isfinite(own):
                 level[y, x] = np.nan
                 continue
-            if frames < FEW_FRAMES:
-                likely = cautious(_with_neighbours(rate, y, x), 9 * frames, table.excess_noise)
-            else:
-                likely = cautious(own, frames, table.excess_noise)
-            above = exceeded(table, likely) - own
-            uncertain = (table.excess_noise * max(own, 0.0) + table.noise_variance) / frames
-            spread = above * above + sigma * sigma * (uncertain + variability[y, x])
+            mean, number = _surroundings(rate, y, x)
+            error = np.sqrt((table.excess_noise * max(mean, 0.0) + table.noise_variance) / frames)
+            known = frames
+            if own < mean + DIFFERENT * error:
+                own, known = mean, frames * number
+            variance = table.excess_noise * max(own, 0.0) + table.noise_variance
+            above = exceeded(table, cautious(own, variance, known)) - own
+            spread = above * above + sigma * sigma * (variance / known + variability[y, x])
             level[y, x] = own + np.sqrt(spread)

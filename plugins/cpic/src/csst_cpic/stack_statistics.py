@@ -53,10 +53,9 @@ def _insert_lowest(lowest: NDArray[np.float32], value: float) -> None:
 
 
 @compiled
-def cautious(rate: float, frames: int, excess_noise: float) -> float:
-    """Return a rate that the true one hardly exceeds, from its mean over some frames."""
-    positive = max(rate, 0.0)
-    return float(positive + np.sqrt(excess_noise * positive / frames) + 1.0 / frames)
+def cautious(rate: float, variance: float, number: int) -> float:
+    """Return a rate that the true one hardly exceeds, from the mean of so many values."""
+    return float(max(rate, 0.0) + np.sqrt(variance / number) + 1.0 / number)
 
 
 @compiled
@@ -104,7 +103,8 @@ def pixel_statistics(
             total -= highest[k]
         kept = number - cut
         low = total / kept
-        above = exceeded(table, cautious(low, kept, table.excess_noise)) - low
+        variance = table.excess_noise * max(low, 0.0) + table.noise_variance
+        above = exceeded(table, cautious(low, variance, kept)) - low
         limit = low + above * np.sqrt(1.0 + 1.0 / kept)
         inside, count = 0.0, 0
         for f in range(frames):

@@ -48,7 +48,7 @@ def flag_cosmic_rays(
     detector: Reference[Detector],
     *,
     seed_probability: Probability = 1e-6,
-    neighbour_probability: Probability = 1e-3,
+    neighbour_probability: Probability = 2e-3,
 ) -> Annotated[Sequence[Mask], "cosmic_rays"]:
     """Find pixels hit by cosmic rays by comparing the frames of a series.
 
