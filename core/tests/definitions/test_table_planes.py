@@ -32,6 +32,10 @@ name = "dumps.fits"
 
 [[hdu]]
 name = "PRIMARY"
+[hdu.keywords]
+TSECOND = { type = "float", unit = "min", from = "product.rows.time[1]" }
+TNINTH = { type = "float", fill = -1.0, from = "product.rows.time[8]" }
+NOTHING = { type = "float", fill = -1.0, from = "product.rows.nothing[0]" }
 
 [[hdu]]
 name = "DUMPS"
@@ -120,6 +124,15 @@ def written(define, tmp_path: Path):
         return definition, write_product(definition, product, Sources(), tmp_path)
 
     return write
+
+
+def test_a_cell_of_a_table_is_a_keyword(written) -> None:
+    definition, path = written(DUMPS, spectra())
+    header = fits.getheader(path)
+    assert header["TSECOND"] == pytest.approx(1.5 / 60)
+    assert (header["TNINTH"], header["NOTHING"]) == (-1.0, -1.0)
+    (back,) = read_products(definition, path).products
+    assert list(back.rows["time"].value) == [0.0, 1.5, 3.0]
 
 
 @pytest.mark.parametrize("variance", [True, False])
@@ -234,7 +247,7 @@ def test_contradictions_are_refused(define, old, new, message) -> None:
         define(DUMPS.replace(old, new))
 
 
-@pytest.mark.parametrize("field", ["zero[x]", "Zero", "zero.shape", "samples.size[0]"])
+@pytest.mark.parametrize("field", ["zero[x]", "Zero", "zero.shape", "samples.size[0].x"])
 def test_a_field_that_cannot_be_is_refused(define, field) -> None:
     with pytest.raises(ConfigurationError, match=r"is not FIELD, FIELD\[2\]"):
         define(PSF.replace("product.zero[0]", f"product.{field}"))

@@ -10,32 +10,35 @@ from csstcore.definitions.model import DefinitionModel
 
 
 def product_field(product: Any, text: str) -> Any:
-    """Return what ``FIELD``, ``FIELD[2]`` or ``FIELD.shape[2]`` is of a product; None if nothing.
+    """Return what a product has in a field, a part, an axis or a cell; None if nothing.
 
     Parameters
     ----------
     product
         Any product.
     text
-        What follows ``product.`` in a definition's ``from``.
+        What follows ``product.`` in a definition's ``from``: ``FIELD``, ``FIELD[2]``,
+        ``FIELD.shape[2]`` or ``FIELD.COLUMN[2]``.
     """
     match = PRODUCT_FIELD.fullmatch(text)
-    value = None if match is None else getattr(product, match[1], None)
+    value = None if match is None else getattr(product, match["field"], None)
     if match is None or value is None:
         return None
     try:
-        if match[3] is not None:
-            return value.shape[int(match[3])]
-        return value if match[2] is None else value[int(match[2])]
-    except (IndexError, TypeError, AttributeError):
+        if match["axis"] is not None:
+            return value.shape[int(match["axis"])]
+        if match["column"] is not None:
+            return value[match["column"]][int(match["row"])]
+        return value if match["part"] is None else value[int(match["part"])]
+    except (IndexError, KeyError, TypeError, AttributeError):
         return None
 
 
 def read_fields(definition: DefinitionModel, header: Header) -> dict[str, Any]:
     """Return the fields of the product that the keywords of a file give.
 
-    The parts ``FIELD[0]``, ``FIELD[1]`` .. become a tuple. Lengths of axes give nothing, nor
-    does a keyword that is absent or has its fill value.
+    The parts ``FIELD[0]``, ``FIELD[1]`` .. become a tuple. Lengths of axes and cells of tables give
+    nothing, nor does a keyword that is absent or has its fill value.
 
     Parameters
     ----------
@@ -54,12 +57,12 @@ def read_fields(definition: DefinitionModel, header: Header) -> dict[str, Any]:
             for origin in model.source:
                 kind, _, text = origin.partition(".")
                 match = PRODUCT_FIELD.fullmatch(text)
-                if kind != "product" or match is None or match[3] is not None:
+                if kind != "product" or match is None or match["axis"] or match["column"]:
                     continue
-                if match[2] is None:
-                    fields.setdefault(match[1], value)
+                if match["part"] is None:
+                    fields.setdefault(match["field"], value)
                 else:
-                    parts.setdefault(match[1], {})[int(match[2])] = value
+                    parts.setdefault(match["field"], {})[int(match["part"])] = value
     for name, found in parts.items():
         if sorted(found) == list(range(len(found))):
             fields.setdefault(name, tuple(found[index] for index in sorted(found)))

@@ -81,8 +81,11 @@ ORIGINS = (
 """Kinds of `from`; each is followed by a dot and a name."""
 
 
-PRODUCT_FIELD = re.compile(r"([a-z]\w*)(?:\[(\d+)\]|\.shape\[(\d+)\])?")
-"""What follows ``product.``: a field, a part of one, or the length of an axis of one."""
+PRODUCT_FIELD = re.compile(
+    r"(?P<field>[a-z]\w*)"
+    r"(?:\[(?P<part>\d+)\]|\.shape\[(?P<axis>\d+)\]|\.(?P<column>[a-z]\w*)\[(?P<row>\d+)\])?"
+)
+"""What follows ``product.``: a field, a part of one, the length of an axis, a cell of a table."""
 
 
 def _origin(text: str) -> str:
@@ -95,7 +98,7 @@ def _origin(text: str) -> str:
     if kind == "meta" and name not in META_FIELDS:
         raise ValueError(f"{name!r} is not a field of Meta{nearest(name, META_FIELDS)}")
     if kind == "product" and not PRODUCT_FIELD.fullmatch(name):
-        raise ValueError(f"{name!r} is not FIELD, FIELD[2] or FIELD.shape[2]")
+        raise ValueError(f"{name!r} is not FIELD, FIELD[2], FIELD.shape[2] or FIELD.COLUMN[2]")
     return text
 
 
