@@ -61,3 +61,18 @@ def test_a_million_pixels_take_a_fraction_of_a_second(curve):
     start = time.process_time()
     curve.estimate(detected, np.full(detected.shape, 100))
     assert time.process_time() - start < 0.5
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+def test_a_series_in_powers_of_the_rate_agrees_where_it_holds_and_fails_at_one_electron():
+    """corgidrp inverts the third order in the rate; with the gamma law both are right below 0.1."""
+    counting = pytest.importorskip("corgidrp.photon_counting")
+    rates = np.array([0.005, 0.02, 0.1, 0.5, 1.0])
+    frames = 1e6
+    detected = detection_probability(rates, 0.1) * frames
+    theirs = counting.corr_photon_count(detected, frames, 100.0, 1000.0, np.arange(5), niter=10)
+    ours = DetectionCurve.of(RegisterOutput(1000.0, 2.0), 0.1).rate(detected / frames)
+    assert ours == pytest.approx(rates, rel=1e-4)
+    assert theirs[:3] == pytest.approx(rates[:3], rel=2e-4)
+    assert theirs[4] / rates[4] - 1 > 0.02
