@@ -93,7 +93,7 @@ def draw_device(camera: CpicCamera, readout: CpicReadout, instrument_seed: int) 
         fixed_pattern=_fixed_pattern(camera, readout, patterns),
         stripe_adu=one(camera.stripe_adu),
         stripe_rows=one(camera.stripe_rows),
-        em_gain_error=one((-camera.em_gain_error, camera.em_gain_error)),
+        em_gain_error=_either_way(camera.em_gain_error, one((-1.0, 1.0))),
         em_gain_error_slope=one((-camera.em_gain_error_slope, camera.em_gain_error_slope)),
         register_full_well=one(camera.register_full_well_electron),
         tail_fraction=one(camera.tail_fraction),
@@ -115,6 +115,12 @@ def draw_device(camera: CpicCamera, readout: CpicReadout, instrument_seed: int) 
         diffusion_pixel=camera.diffusion_pixel,
         cosmic_rays_per_cm2_s=one(camera.cosmic_rays_per_cm2_s),
     )
+
+
+def _either_way(size: Range, draw: float) -> float:
+    """Return a number whose size is in a range, of the sign of a draw between -1 and 1."""
+    low, high = size
+    return float(np.copysign(low + (high - low) * abs(draw), draw))
 
 
 def _fixed_pattern(camera: CpicCamera, readout: CpicReadout, rng: Generator) -> Plane:

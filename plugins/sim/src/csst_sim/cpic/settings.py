@@ -86,8 +86,8 @@ class CpicCamera:
     """Excess of the first column read, which decays exponentially."""
     settling_pixel: Range
     register_stages: int
-    em_gain_error: float
-    """The true EM gain differs from the commanded one by up to this part."""
+    em_gain_error: Range
+    """The true EM gain differs from the commanded one by this part, either way."""
     em_gain_error_slope: float
     """And by up to this part more for each factor of ten from a gain of 100."""
     register_full_well_electron: Range
