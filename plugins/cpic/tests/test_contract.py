@@ -84,6 +84,15 @@ def lit(electron: float, seconds: float, seed: int, raw_format: bool = True) -> 
     return Image(adu.astype(np.uint16 if raw_format else np.float32), u.adu, meta=meta)
 
 
+def multiplied(electron: float, seconds: float, seed: int) -> Image:
+    """A frame of few electrons at EM gain 1000, in electrons before multiplication."""
+    rng = np.random.default_rng(seed)
+    data = rng.standard_gamma(np.maximum(rng.poisson(electron, DETECTOR.shape), 1e-9))
+    data += rng.normal(0.0, 0.04, DETECTOR.shape)
+    meta = Meta(em_gain=1000.0 * u.one, exposure_time=seconds * u.s)
+    return Image(data.astype(np.float32), u.electron, meta=meta)
+
+
 def calibration() -> dict[str, Any]:
     """A call of every stage that makes or applies a reference of its own."""
     cti = QTable({f"{way}_inefficiency": [2e-5] for way in ("vertical", "horizontal")})
@@ -93,7 +102,15 @@ def calibration() -> dict[str, Any]:
     biases = [lit(0.0, 0.0, seed) for seed in range(4, 8)]
     ramp = [lit(8000.0 * t, t, 9, raw_format=False) for t in (1.0, 2.0, 3.0, 4.0)]
     active = lit(100.0, 1.0, 1, raw_format=False)
+    rate = replace(active, unit=u.electron / u.s, variance=np.ones_like(active.data))
+    darks = [multiplied(2e-3 * t, t, seed) for t in (1.0, 50.0) for seed in range(4)]
+    faint = [multiplied(0.5 * t, t, seed) for t in (1.0, 20.0) for seed in range(3)]
+    faint = [replace(each, data=each.data * np.float32(1000 / 8), unit=u.adu) for each in faint]
     return {
+        "check_set": ((biases,), {}),
+        "measure_em_gain": ((faint, DETECTOR), {}),
+        "fit_dark_and_cic": ((darks, DETECTOR), {}),
+        "find_hot_pixels": ((rate, DETECTOR), {}),
         "correct_cte": ((active, DETECTOR, Table(cti)), {}),
         "measure_cti": ((lamp, biases, DETECTOR), {}),
         "measure_linearity": ((ramp, DETECTOR), {}),

@@ -14,6 +14,8 @@ SATURATED = 1e-3
 """Fraction of saturated pixels from which the mean of a frame is no measure of its light."""
 RARE = 1e-8
 """Probability that light makes a pixel exceed the limit beyond which it is a cosmic ray."""
+FAINTEST_ELECTRON = 0.05
+"""Rate for which the limit is set at least: frames without light have clock-induced charge."""
 READ_SIGMA = 5.0
 UNEVEN = 1.5
 """Light of the brightest parts of a frame over its mean, at most."""
@@ -46,7 +48,7 @@ def lit_level(image: Image, detector: Detector) -> tuple[float, float] | None:
     em_gain, k = em_gain_of(image), gain_electron_per_adu(image, detector)
     read_noise = read_noise_electron(image, detector) / em_gain
     electron = k / em_gain
-    rate = max(float(np.median(image.data[good])) * electron, 0.0)
+    rate = max(float(np.median(image.data[good])) * electron, FAINTEST_ELECTRON)
     spread = excess_noise_factor(em_gain, detector.register_stages)
     limit = float(exceeded_signal(RARE, UNEVEN * rate)) + READ_SIGMA * read_noise
     hit = image.data * np.float32(electron) > limit

@@ -60,6 +60,26 @@ def csst_stages() -> list[Stage]:
             "Put charge that transfers left behind back into the pixels it came from",
         ),
         Stage(
+            "check_set",
+            "csst_cpic.stages.calibration_set:check_set",
+            "Check that frames were taken with one EM gain and one exposure time",
+        ),
+        Stage(
+            "measure_em_gain",
+            "csst_cpic.stages.measure_em_gain:measure_em_gain",
+            "Measure the EM gain of every commanded one from flats of two levels or more",
+        ),
+        Stage(
+            "fit_dark_and_cic",
+            "csst_cpic.stages.fit_dark_and_cic:fit_dark_and_cic",
+            "Fit dark current and clock-induced charge to every pixel of dark frames",
+        ),
+        Stage(
+            "find_hot_pixels",
+            "csst_cpic.stages.find_hot_pixels:find_hot_pixels",
+            "Find pixels that are hot or warm by their dark rate",
+        ),
+        Stage(
             "measure_cti",
             "csst_cpic.stages.measure_cti:measure_cti",
             "Measure the charge-transfer inefficiency by extended-pixel-edge response",
@@ -167,6 +187,33 @@ def csst_stages() -> list[Stage]:
 def csst_pipelines() -> list[Pipeline]:
     """Return the pipelines of the coronagraph."""
     return [
+        Pipeline(
+            "make_bias", "pipelines/make_bias.toml", "Make the master bias of the coronagraph"
+        ),
+        Pipeline(
+            "make_linearity",
+            "pipelines/make_linearity.toml",
+            "Measure the relative gain of the coronagraph's amplifier",
+        ),
+        Pipeline(
+            "make_em_gain", "pipelines/make_em_gain.toml", "Measure the EM gains of the coronagraph"
+        ),
+        Pipeline(
+            "make_cti",
+            "pipelines/make_cti.toml",
+            "Measure the charge-transfer inefficiency of the coronagraph",
+        ),
+        Pipeline(
+            "make_dark",
+            "pipelines/make_dark.toml",
+            "Make the dark rate of the coronagraph and its mask of hot pixels",
+        ),
+        Pipeline(
+            "make_cic",
+            "pipelines/make_cic.toml",
+            "Make the clock-induced charge of the coronagraph",
+        ),
+        Pipeline("make_flat", "pipelines/make_flat.toml", "Make the flat field of the coronagraph"),
         Pipeline("l1", "pipelines/l1.toml", "Calibrate the frames of a coronagraph observation"),
     ]
 

@@ -15,10 +15,10 @@ from pydantic import Field
 from csst_cpic.agreement import (
     em_gain_of,
     exposure_time_second,
-    gain_electron_per_adu,
     require_shape,
     require_unit,
 )
+from csst_cpic.calibration_sets import by
 from csst_cpic.detector import Detector
 from csst_cpic.lit_level import bias_level_error, lit_level
 from csstcore.api import (
@@ -54,7 +54,6 @@ class _Ramp:
 def measure_linearity(
     flats: Sequence[Image],
     detector: Reference[Detector],
-    cic: Reference[Image] | None = None,
     *,
     reference_adu: Annotated[float, Field(gt=0)] = 3000.0,
 ) -> Annotated[Table, "nonlinearity"]:
@@ -72,13 +71,11 @@ def measure_linearity(
     ----------
     flats
         Bias-subtracted frames in adu, at each EM gain of at least four exposure times, whose
-        levels reach below and above `reference_adu`. Levels of which more than a thousandth of the
-        pixels is saturated take no part.
+        levels reach below and above `reference_adu`. Levels of which more than a thousandth of
+        the pixels is saturated take no part. Frames of exposure time 0, if there are any, show
+        what does not go with the exposure time, clock-induced charge: it is subtracted.
     detector
         Gain, read noise and geometry.
-    cic
-        Clock-induced charge in electron per frame, which does not go with the exposure time.
-        Default: none is subtracted.
     reference_adu
         Counts at which the relative gain is 1.
 
@@ -95,17 +92,16 @@ def measure_linearity(
         If an EM gain has too few levels or none around `reference_adu`, the counts do not
         rise with the exposure time, or units or shapes do not fit.
     """
-    if not flats:
-        raise UnprocessableData("there is no flat frame")
+    if not any(exposure_time_second(image) for image in flats):
+        raise UnprocessableData(f"none of {len(flats)} frames was exposed; expected flats")
     for image in flats:
         require_unit(image, u.adu)
         require_shape(image, detector.shape, "the active area of the detector")
-    charge = 0.0 if cic is None else float(cic.data[~cic.flagged()].mean(dtype=np.float64))
-    gains = np.array([em_gain_of(image) for image in flats])
     rows: dict[str, list[Values]] = {name: [] for name in ("em_gain", *COLUMNS)}
-    for em_gain in np.unique(gains):
-        members = [image for image, own in zip(flats, gains, strict=True) if own == em_gain]
-        ramp = _ramp(members, float(em_gain), charge, detector)
+    for em_gain, members in by(em_gain_of, flats).items():
+        if not any(exposure_time_second(image) for image in members):
+            continue
+        ramp = _ramp(members, em_gain, detector)
         columns = _relative_gain(ramp, reference_adu)
         rows["em_gain"].append(np.full(len(ramp.counts), em_gain))
         for name, values in zip(COLUMNS, columns, strict=True):
@@ -117,29 +113,28 @@ def measure_linearity(
     return Table(table, common_meta([image.meta for image in flats]))
 
 
-def _ramp(flats: Sequence[Image], em_gain: float, cic_electron: float, detector: Detector) -> _Ramp:
-    """Return the mean counts of every exposure time."""
-    seconds = np.array([exposure_time_second(image) for image in flats])
+def _ramp(flats: Sequence[Image], em_gain: float, detector: Detector) -> _Ramp:
+    """Return the mean counts of every exposure time, above those of none."""
     common = bias_level_error(flats[0], detector)
-    found = []
-    for time in np.unique(seconds[seconds > 0]):
-        levels = [
-            lit_level(image, detector)
-            for image, own in zip(flats, seconds, strict=True)
-            if own == time
-        ]
+    found, unlit = [], (0.0, common)
+    for seconds, members in by(exposure_time_second, flats).items():
+        levels = [lit_level(image, detector) for image in members]
         usable = [level for level in levels if level is not None]
-        if len(usable) == len(levels):
-            counts, noise = np.array(usable).T
-            error = np.hypot(np.sqrt((noise**2).sum()) / len(noise), common)
-            found.append((time, counts.mean(), error))
+        if len(usable) < len(levels):
+            continue
+        counts, noise = np.array(usable).T
+        level = float(counts.mean()), float(np.sqrt((noise**2).sum())) / len(noise)
+        if seconds > 0:
+            found.append((seconds, *level))
+        else:
+            unlit = level
     if len(found) < LEAST_LEVELS:
         raise UnprocessableData(
             f"EM gain {em_gain:g}: the unsaturated flat frames have {len(found)} exposure times; "
             f"expected at least {LEAST_LEVELS}"
         )
     times, counts, errors = np.array(found).T
-    counts -= cic_electron * em_gain / gain_electron_per_adu(flats[0], detector)
+    counts, errors = counts - unlit[0], np.hypot(errors, unlit[1])
     if not (counts[0] > 0 and np.all(np.diff(counts) > 0)):
         raise UnprocessableData(
             f"EM gain {em_gain:g}: at {times.tolist()} s the flat frames have "

@@ -1,0 +1,68 @@
+"""Frames of a calibration set by what they have in common, and their cosmic rays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, maximum_filter1d
+
+from csst_cpic.agreement import em_gain_of, read_noise_electron
+from csst_cpic.detector import Detector
+from csst_cpic.stages.cosmic_rays import FEWEST_NOISES, flag_cosmic_rays
+from csstcore.api import Image
+
+MASKING = ("bad", "saturated", "cosmic_ray", "trail")
+MARGIN_PIXELS = 2
+"""Around a cosmic ray, where single electrons of its cloud are no longer told from light."""
+TAIL_PIXELS = 60
+"""After a bright pixel in the direction of reading: five lengths of a long register tail."""
+
+
+def by(value: Callable[[Image], float], images: Sequence[Image]) -> dict[float, list[Image]]:
+    """Return the images by a value of theirs, in rising order."""
+    ordered = sorted(images, key=value)
+    return {number: list(members) for number, members in groupby(ordered, value)}
+
+
+def clean_stack(
+    frames: Sequence[Image], detector: Detector, *, dark: bool = False
+) -> NDArray[np.float32]:
+    """Return frames of one light without cosmic rays, shape (frames, rows, columns).
+
+    Parameters
+    ----------
+    frames
+        Of one EM gain and exposure time, in electron before multiplication.
+    detector
+        Of `flag_cosmic_rays`.
+    dark
+        Whether what little comes in the surroundings of cosmic rays, and in the register's
+        tail behind any bright pixel, matters; it is left out then.
+
+    Returns
+    -------
+    ndarray
+        NaN where a pixel is hit, flagged or has no number.
+    """
+    masks = flag_cosmic_rays(frames, detector)
+    stack = np.stack([np.asarray(frame.data, np.float32) for frame in frames])
+    bright = FEWEST_NOISES * read_noise_electron(frames[0], detector) / em_gain_of(frames[0])
+    for plane, frame, mask in zip(stack, frames, masks, strict=True):
+        names = [name for name in MASKING if name in frame.flag_bits]
+        left_out = mask.mask | frame.flagged(*names) | ~np.isfinite(plane)
+        if dark:
+            around = binary_dilation(mask.mask, np.ones((3, 3), bool), MARGIN_PIXELS)
+            left_out |= around | _behind(plane > bright)
+        plane[left_out] = np.nan
+    return stack
+
+
+def _behind(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels read after bright ones; a tail ends before the next row is read."""
+    reach = maximum_filter1d(
+        bright.view(np.uint8), TAIL_PIXELS, axis=1, origin=(TAIL_PIXELS - 1) // 2, mode="constant"
+    )
+    return np.asarray(reach != 0) & ~bright
