@@ -9,6 +9,7 @@ from astropy.table import QTable
 
 from csst_cpic.stages.background import subtract_background
 from csst_cpic.stages.bad_pixels import flag_bad_pixels
+from csst_cpic.stages.cte import correct_cte
 from csst_cpic.stages.dark import subtract_dark_and_cic
 from csst_cpic.stages.electrons import to_electrons
 from csst_cpic.stages.nonlinearity import correct_nonlinearity
@@ -128,6 +129,20 @@ def test_a_damaged_curve_is_refused():
         correct_nonlinearity(image, table)
     with pytest.raises(NotApplicable):
         correct_nonlinearity(image)
+
+
+# Charge transfer
+
+
+def test_what_the_register_spilled_leaves_no_negative_trail(detector):
+    row = {f"{name}_inefficiency": [2e-5] for name in ("vertical", "horizontal")}
+    row |= {f"{name}_release": [1.3] * u.pixel for name in ("vertical", "horizontal")}
+    image = Image(np.zeros(detector.shape, np.float32), u.electron)
+    image.data[100, 20:90] = 500.0
+    image.set_flag("saturated", image.data > 0)
+    corrected = correct_cte(image, detector, Table(QTable(row)))
+    assert np.all(corrected.data[100, 20:90] == 500.0)
+    assert np.all(corrected.data[101:] == 0.0)
 
 
 # Electrons

@@ -19,6 +19,9 @@ def correct_cte(
     linear in the charge, is that of `csst_cpic.transfer`: the signal may be in any unit and hold
     any noise. The variance is left as it is: its change is that of the charge, below 1 %.
 
+    Pixels flagged ``saturated`` stay as they are and leave no trail: how much charge they moved
+    is not known, and where the register spilled it was none.
+
     Parameters
     ----------
     image
@@ -46,6 +49,9 @@ def correct_cte(
         raise NotApplicable("there is no charge-transfer reference")
     require_shape(image, detector.shape, "the active area of the detector")
     transfers = transfers_of(cti)
+    saturated = image.flagged("saturated")
+    full = image.data[saturated]
+    image.data[saturated] = np.nan
 
     def along_rows(rows: slice) -> None:
         packets = np.ascontiguousarray(image.data[rows].T)
@@ -59,6 +65,7 @@ def correct_cte(
 
     each(along_rows, pieces(image.shape[0]))
     each(along_columns, pieces(image.shape[1]))
+    image.data[saturated] = full
     for name, transfer in transfers.items():
         metric(f"cte_{name}", 1 - transfer.inefficiency)
     return image
