@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
+from scipy.optimize import curve_fit
 
 from csstcore.run.record import JobRecord, load_record
 
@@ -38,19 +39,29 @@ time = 2028-03-01T{hour}:00Z
 load_interval_s = 60.0
 """
 FIRST, SECOND, UNLOADED, MAP = "50000000001", "50000000002", "50000000011", "50000000021"
-RASTER = 'file_type = "OTFM"\nrows = 7\non_dumps = 14\noff_dumps = 8\n'
+OTHER_LINE_HZ = 492.5e9
+OTHER_LINE = "line_ghz = 492.5"
+RASTER = """
+file_type = "OTFM"
+rows = 17
+row_spacing_arcsec = 17.0
+on_dumps = 20
+off_dumps = 10
+"""
 FAULTS = "faults = { dropped = [60], not_a_number = [70] }"
 DATA = os.environ.get("CSST_TEST_DATA", "")
 GREEN_BANK = Path(DATA) / "radio" / "gbt_gdigs_w43"
 LIGHT_KMS, REST_HZ = 299792.458, 492.1607e9
 BEAM_ARCSEC = 1.2 * LIGHT_KMS * 1e3 / REST_HZ / 2.0 * 180 * 3600 / np.pi
+POINT_KELVIN = 200.0
 DILUTION = 400**2 / (400**2 + BEAM_ARCSEC**2)
 CHANNEL_KMS = 73242.1875 / REST_HZ * LIGHT_KMS
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
-    """A target in two files half an orbit apart, a map of a point, and a target without loads."""
+    """A target in two files half an orbit apart, a map of a point, two lines of one target, and a
+    target without loads."""
     site = Night(tmp_path_factory.mktemp("hstdm"))
     good = PLAN.format(name="orion", project="P0001", width=1.2, size=400.0)
     good += OBSERVATION.format(obs_id=FIRST, hour="00:00")
@@ -59,7 +70,17 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     lacking += OBSERVATION.format(obs_id=UNLOADED, hour="02:00") + "load_dumps = 0\ncycles = 1\n"
     raster = PLAN.format(name="point", project="P0003", width=1.2, size=0.0)
     raster += OBSERVATION.format(obs_id=MAP, hour="03:00") + RASTER
-    for name, text in (("good", good), ("lacking", lacking), ("raster", raster)):
+    raster = raster.replace("peak_kelvin = 30.0", f"peak_kelvin = {POINT_KELVIN}")
+    texts = {"good": good, "lacking": lacking, "raster": raster}
+    for number, line in enumerate(("", OTHER_LINE)):
+        text = PLAN.format(name="galaxy", project="P0004", width=2.0, size=400.0)
+        text = text.replace('kind = "hstdm"', f'kind = "hstdm"\n{line}')
+        if line:
+            text += "rest_frequency_ghz = 492.5\n"
+        texts[f"line{number}"] = text + OBSERVATION.format(
+            obs_id=f"5000000003{number}", hour=f"04:{10 * number:02d}"
+        )
+    for name, text in texts.items():
         (site.folder / f"{name}.toml").write_text(text)
     plans = sorted(site.folder.glob("*.toml"))
     csstcore("run", "sim.hstdm", *plans, "-o", site.raw, "--no-figures")
@@ -165,19 +186,66 @@ def test_the_average_spectrum_has_the_line_and_its_name(night: Night) -> None:
     assert line["FWHM"] == pytest.approx(1.2, rel=0.01)
 
 
+def test_two_lines_of_one_target_are_two_spectra(night: Night) -> None:
+    found = {}
+    for path in (night.level2 / "products").rglob("*LINES_P0004*"):
+        (line,) = fits.getdata(path, "LINES")
+        (spectrum,) = (fits.getdata(each, 1) for each in path.parent.glob("*_SPC_*"))
+        found[float(spectrum["RESTFREQ"][0])] = line
+    assert set(found) == {REST_HZ, OTHER_LINE_HZ}
+    for rest_hz, line in found.items():
+        assert line["PEAK"] == pytest.approx(30.0 * DILUTION, rel=0.02)
+        velocity = (1 - line["FREQ"] / rest_hz) * LIGHT_KMS
+        assert velocity == pytest.approx(9.0, abs=0.2 * CHANNEL_KMS)
+        assert line["FWHM"] == pytest.approx(2.0, rel=0.02)
+
+
+def gaussian(place: Any, peak: float, x: float, y: float, width: float) -> Any:
+    return peak * np.exp(-4 * np.log(2) * np.hypot(place[0] - x, place[1] - y) ** 2 / width**2)
+
+
 def test_the_map_shows_the_point_through_beam_and_kernel(night: Night) -> None:
+    """Peak and width by the theory of Gaussians, flux as in the simulator's true map."""
     with fits.open(night.result("*CUBE_P0003*")) as units:
-        cube, header = np.array(units["T_MB"].data), units["T_MB"].header
+        cube, header = np.array(units["T_MB"].data, float), units["T_MB"].header
+        flags = np.array(units["FLAGS"].data)
         beam = units[0].header["BMAJ"] * 3600
     assert beam == pytest.approx(BEAM_ARCSEC * np.sqrt(1 + 1 / 9), rel=0.01)
-    plane, row, column = np.unravel_index(np.nanargmax(cube), cube.shape)
-    place = WCS(header).wcs_pix2world(column, row, plane, 0)
-    assert place[0] == pytest.approx(83.82208, abs=12 / 3600)
-    assert place[1] == pytest.approx(-5.39111, abs=12 / 3600)
-    velocity = (1 - place[2] / REST_HZ) * LIGHT_KMS
-    assert velocity == pytest.approx(9.0, abs=0.15)
-    # a pixel half its width off the source loses 2 %
-    assert 0.9 * 30.0 * 0.93 < cube[plane, row, column] < 0.9 * 30.0 * 1.04
+    wcs = WCS(header)
+    pixel = header["CD2_2"] * 3600
+    frequency_hz = wcs.spectral.wcs_pix2world(np.arange(len(cube)), 0)[0]
+    velocity = (1 - frequency_hz / REST_HZ) * LIGHT_KMS
+    line = np.abs(velocity - 9.0) < 1.8
+    good = (flags[line] == 0).all(axis=0)
+    moment = cube[line].sum(axis=0) * CHANNEL_KMS
+    y, x = np.nonzero(good)
+    start = (moment[good].max(), x.mean(), y.mean(), beam / pixel)
+    (peak, x0, y0, width), _ = curve_fit(gaussian, (x, y), moment[good], p0=start)
+    area = 1.2 * np.sqrt(np.pi / (4 * np.log(2)))
+    assert peak / area == pytest.approx(0.9 * POINT_KELVIN, rel=0.02)
+    assert width * pixel / BEAM_ARCSEC == pytest.approx(np.sqrt(1 + 1 / 9), rel=0.02)
+    ra, dec = wcs.celestial.wcs_pix2world(x0, y0, 0)
+    assert ra == pytest.approx(83.82208, abs=1 / 3600)
+    assert dec == pytest.approx(-5.39111, abs=1 / 3600)
+    with fits.open(night.truth(MAP, "map_truth")) as units:
+        true, header = np.array(units[1].data, float), units[1].header
+    step = header["CD2_2"] * 3600
+    true_flux = true.sum() * CHANNEL_KMS * step**2
+    assert moment[good].sum() * pixel**2 == pytest.approx(true_flux, rel=0.005)
+
+
+def test_errors_of_the_map_are_honest_at_its_border(night: Night) -> None:
+    with fits.open(night.result("*CUBE_P0003*")) as units:
+        cube, rms, flags = (np.array(units[name].data) for name in ("T_MB", "RMS", "FLAGS"))
+        header = units["T_MB"].header
+    frequency_hz = WCS(header).spectral.wcs_pix2world(np.arange(len(cube)), 0)[0]
+    velocity = (1 - frequency_hz / REST_HZ) * LIGHT_KMS
+    free = np.abs(velocity - 9.0) > 4.0
+    pull = cube[free] / rms[free]
+    for border in (False, True):
+        here = np.isfinite(pull) & ((flags[free] != 0) == border)
+        assert here.any()
+        assert np.std(pull[here]) == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.data

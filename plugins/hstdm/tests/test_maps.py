@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -151,6 +152,66 @@ def test_the_border_is_flagged_and_its_errors_grow(receiver: Receiver, gridding:
         cube.variance[0][inner]
     )
     assert cube.weight[border].max() < np.median(cube.weight[inner])
+
+
+def test_the_border_is_that_of_each_channel(receiver: Receiver, gridding: Gridding) -> None:
+    """Flagged samples of one channel make a border there, and in no other channel."""
+    where = raster(80.0, 4, 5)
+    flux = np.ones((len(where), 3))
+    flags = np.zeros(flux.shape, np.uint16)
+    east, _ = (part.to_value("arcsec") for part in CENTRE.spherical_offsets_to(where))
+    flags[east > 0, 1] = 4
+    cube = grid_spectra([dumps_at(where, flux, flags=flags)], receiver, gridding)
+    inner = cube.flags[0] == 0
+    assert (cube.flags[2] == cube.flags[0]).all()
+    rows, columns = np.nonzero(inner)
+    sky = SkyCoord(*cube.wcs.celestial.wcs_pix2world(np.stack([columns, rows], 1), 0).T, unit="deg")
+    x = CENTRE.spherical_offsets_to(sky)[0].to_value("arcsec")
+    assert (cube.flags[1][inner][x > 5] != 0).all()
+    assert (cube.flags[1][inner][x < -25] == 0).all()
+    assert inner.sum() > 100
+
+
+def test_scattered_flags_make_no_border(receiver: Receiver, gridding: Gridding) -> None:
+    where = raster(80.0, 4, 5)
+    rng = np.random.default_rng(3)
+    flags = (rng.random((len(where), 20)) < 0.05).astype(np.uint16)
+    flags[rng.random(len(where)) < 0.8, 7] = 1  # a channel that is bad in most dumps
+    flux = np.ones(flags.shape)
+    cube = grid_spectra([dumps_at(where, flux, flags=flags)], receiver, gridding)
+    clean = grid_spectra([dumps_at(where, flux)], receiver, gridding).flags[0] == 0
+    few = np.arange(20) == 7
+    assert np.mean(cube.flags[~few][:, clean] == 0) > 0.97
+    bright = cube.flags[7] & MAP_FLAG_BITS["border"] == 0
+    assert bright[clean].any()
+
+
+@pytest.mark.parametrize(("kernel", "width"), [("gaussian", 1 / 3), ("bessel_gaussian", 0.6)])
+def test_kernels_know_their_width(kernel: Any, width: float, gridding: Gridding) -> None:
+    shape = gridding.kernel(kernel)
+    assert float(shape(np.array(shape.width_beam / 2))) == pytest.approx(0.5, abs=1e-6)
+    assert shape.width_beam == pytest.approx(width, rel=0.2)
+
+
+def test_the_border_follows_the_width_of_the_kernel_used(
+    receiver: Receiver, gridding: Gridding
+) -> None:
+    dumps = dumps_at(raster(80.0, 3, 5), np.ones((225, 2)))
+    narrow = replace(gridding, gaussian=replace(gridding.gaussian, fwhm_beam=0.1))
+    one, other = (
+        grid_spectra([dumps], receiver, kernels, kernel="bessel_gaussian").flags
+        for kernels in (gridding, narrow)
+    )
+    assert (one == other).all()
+
+
+def test_pixels_larger_than_half_the_beam_are_refused(
+    receiver: Receiver, gridding: Gridding
+) -> None:
+    dumps = dumps_at(raster(80.0, 2, 5), np.ones((100, 3)))
+    grid_spectra([dumps], receiver, gridding, pixel_arcsec=40.0)
+    with pytest.raises(UnprocessableData, match=r"pixel_arcsec is 41\.0; expected at most 40\.2"):
+        grid_spectra([dumps], receiver, gridding, pixel_arcsec=41.0)
 
 
 def test_files_with_shifted_axes_and_missing_samples_add_up(

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from scipy.optimize import brentq
 from scipy.signal import fftconvolve
-from scipy.special import j1
+from scipy.special import j1, jn_zeros
 
 Positive = Annotated[float, Field(gt=0)]
 KernelName = Literal["gaussian", "bessel_gaussian"]
@@ -30,6 +31,11 @@ class Gaussian:
         value = np.exp(-4 * np.log(2) * (radius_beam / self.fwhm_beam) ** 2)
         return np.where(radius_beam <= self.cutoff_beam, value, 0.0)
 
+    @property
+    def width_beam(self) -> float:
+        """Full width at half maximum."""
+        return self.fwhm_beam
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class BesselGaussian:
@@ -44,6 +50,12 @@ class BesselGaussian:
         phase = np.maximum(np.pi * radius_beam / self.a_beam, 1e-9)
         value = 2 * j1(phase) / phase * np.exp(-((radius_beam / self.b_beam) ** 2))
         return np.where(radius_beam <= self.cutoff_beam, value, 0.0)
+
+    @property
+    def width_beam(self) -> float:
+        """Full width at half maximum."""
+        zero = float(jn_zeros(1, 1)[0]) / np.pi * self.a_beam
+        return 2 * float(brentq(lambda radius: float(self(np.array(radius))) - 0.5, 0.0, zero))
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
@@ -99,49 +97,13 @@ def contributions(
     nearest = np.round(place).astype(np.intp)
     x = nearest[:, 0, None, None] + around[None, None, :]
     y = nearest[:, 1, None, None] + around[None, :, None]
-    radius = np.hypot(x - place[:, 0, None, None], y - place[:, 1, None, None]) / beam_pixel
-    value = np.asarray(kernel(radius), np.float32)
+    aside_x, aside_y = place[:, 0, None, None] - x, place[:, 1, None, None] - y
+    value = np.asarray(kernel(np.hypot(aside_x, aside_y) / beam_pixel), np.float32)
     used = (value != 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    pixel = np.broadcast_to(y * width + x, value.shape)
+    pixel, aside_x, aside_y = np.broadcast_arrays(y * width + x, aside_x, aside_y)
     first = np.concatenate([[0], np.cumsum(used.sum(axis=(1, 2)))])
-    return Contributions(rows, first.astype(np.intp), pixel[used], value[used])
-
-
-def centroid_offsets(
-    wcs: WCS, parts: Sequence[Contributions], places: Sequence[NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    """Return how far the dumps that make a pixel lie from it in the mean, in pixels.
-
-    Parameters
-    ----------
-    wcs
-        Of `tangent_plane`.
-    parts
-        Contributions of each file.
-    places
-        Pixel coordinates x, y of the dumps of each file, from 0; shape (dumps, 2).
-
-    Returns
-    -------
-    NDArray
-        Shape (height * width,), NaN where there is nothing.
-    """
-    width, height = wcs.pixel_shape
-    pixels = width * height
-    pixel = np.concatenate([part.pixel for part in parts])
-    kernel = np.concatenate([part.kernel for part in parts])
-    where = np.concatenate(
-        [
-            np.repeat(place, np.diff(part.first), axis=0)
-            for part, place in zip(parts, places, strict=True)
-        ]
-    )
-    total = np.bincount(pixel, kernel, pixels)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x = np.bincount(pixel, kernel * where[:, 0], pixels) / total
-        y = np.bincount(pixel, kernel * where[:, 1], pixels) / total
-    at = np.arange(pixels)
-    return np.asarray(np.hypot(x - at % width, y - at // width))
+    offset = np.stack([aside_x[used], aside_y[used]]).astype(np.float32)
+    return Contributions(rows, first.astype(np.intp), pixel[used], value[used], offset)
 
 
 def with_frequency(

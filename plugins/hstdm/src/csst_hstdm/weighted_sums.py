@@ -26,13 +26,28 @@ class Contributions:
     pixel: NDArray[np.intp]
     kernel: NDArray[np.float32]
     """Value of the kernel, at most 1, shape as `pixel`."""
+    offset: NDArray[np.float32]
+    """Where the dump lies from the pixel, in pixels x and y; shape (2, as `pixel`)."""
 
     @staticmethod
     def to_one(rows: NDArray[np.intp]) -> Contributions:
         """Return the contributions of dumps to a single average."""
         count = len(rows)
         zeros = np.zeros(count, np.intp)
-        return Contributions(rows, np.arange(count + 1), zeros, np.ones(count, np.float32))
+        kernel, offset = np.ones(count, np.float32), np.zeros((2, count), np.float32)
+        return Contributions(rows, np.arange(count + 1), zeros, kernel, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """Which means are border: of little weight, or of dumps to one side."""
+
+    fraction: float
+    """Of the median weight of a channel."""
+    offset_pixel: float
+    """How far the mean place of the dumps may lie from the pixel."""
+    flags: NDArray[np.bool_]
+    """Filled; shape (channels, pixels)."""
 
 
 def weighted_sums(
@@ -42,6 +57,7 @@ def weighted_sums(
     pixels: int,
     data: NDArray[np.float32],
     variance: NDArray[np.float32],
+    border: Border | None = None,
 ) -> NDArray[np.float64]:
     """Fill in the weighted means of dumps in each pixel and channel, and their variances.
 
@@ -60,6 +76,8 @@ def weighted_sums(
         Number of pixels.
     data, variance
         Filled; shape (channels, pixels).
+    border
+        Filled too: channel by channel, as samples may be flagged.
 
     Returns
     -------
@@ -74,7 +92,7 @@ def weighted_sums(
 
     def work(low: int) -> NDArray[np.float64]:
         high = min(low + BLOCK_CHANNELS, channels)
-        sums = np.zeros((pixels, 3, high - low), np.float32)
+        sums = np.zeros((pixels, 5, high - low), np.float32)
         for dumps, sigma2, flags, part, start, weights in spectra:
             first, last = max(low - start, 0), min(high - start, dumps.flux.shape[1])
             if first >= last:
@@ -88,12 +106,29 @@ def weighted_sums(
                 part.first,
                 part.pixel,
                 part.kernel,
+                part.offset,
                 sums[:, :, first + start - low : last + start - low],
             )
+        if border is not None:
+            border.flags[low:high] = _border(sums, border)
         _finish(sums, data[low:high], variance[low:high])
         return np.asarray(sums[:, 1].sum(axis=1, dtype=float))
 
     return np.asarray(sum(each(work, range(0, channels, BLOCK_CHANNELS)))) / channels
+
+
+def _border(sums: NDArray[np.float32], border: Border) -> NDArray[np.bool_]:
+    """Return which means of a block are border, shape (channels, pixels)."""
+    norm = np.ascontiguousarray(sums[:, 1].T)
+    covered = norm > 0
+    middle = np.array(
+        [
+            np.median(row[good]) if good.any() else 0.0
+            for row, good in zip(norm, covered, strict=True)
+        ]
+    )
+    aside = np.hypot(sums[:, 3], sums[:, 4]).T > border.offset_pixel * norm
+    return covered & (aside | (norm < border.fraction * middle[:, None]))
 
 
 def _flags(dumps: Spectra) -> NDArray[np.uint16]:
@@ -112,9 +147,10 @@ def _add(
     first: NDArray[np.intp],
     pixel: NDArray[np.intp],
     kernel: NDArray[np.float32],
+    offset: NDArray[np.float32],
     sums: NDArray[np.float32],
 ) -> None:
-    """Add dumps to the sums of k w T, k w and (k w sigma)^2."""
+    """Add dumps to the sums of k w T, k w, (k w sigma)^2, k w x and k w y."""
     channels = flux.shape[1]
     weight = np.empty(channels, np.float32)
     value = np.empty(channels, np.float32)
@@ -131,10 +167,14 @@ def _add(
             factor = kernel[j]
             square = factor * factor
             total, norm, norm2 = sums[pixel[j], 0], sums[pixel[j], 1], sums[pixel[j], 2]
+            aside_x, aside_y = sums[pixel[j], 3], sums[pixel[j], 4]
+            x, y = factor * offset[0, j], factor * offset[1, j]
             for c in range(channels):
                 total[c] += factor * value[c]
                 norm[c] += factor * weight[c]
                 norm2[c] += square * noise[c]
+                aside_x[c] += x * weight[c]
+                aside_y[c] += y * weight[c]
 
 
 @compiled

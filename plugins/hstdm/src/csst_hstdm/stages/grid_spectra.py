@@ -13,16 +13,18 @@ from pydantic import Field
 from csst_hstdm.common_axis import common_axis, good_rows, resampled_variance
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.gridding import Gridding, KernelName, effective_beam
-from csst_hstdm.map_plane import centroid_offsets, contributions, tangent_plane, with_frequency
+from csst_hstdm.map_plane import contributions, tangent_plane, with_frequency
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.shared_offs import shared_off_factor
 from csst_hstdm.spectral_map import MAP_FLAG_BITS, SpectralMap
 from csst_hstdm.summed_meta import summed_meta
-from csst_hstdm.weighted_sums import weighted_sums
+from csst_hstdm.weighted_sums import Border, weighted_sums
 from csstcore.api import Reference, Spectra, UnprocessableData, caveat, metric
 
 CENTROID_KERNELS = 0.25
 """A pixel whose dumps lie further off than this part of the kernel's width is border."""
+LEAST_PIXELS_PER_BEAM = 2.0
+"""Larger pixels would lose the resolution, and dumps between them."""
 SAMPLING_BEAMS = 0.4
 """Maps with a larger distance of neighbouring dumps than this are undersampled."""
 
@@ -40,8 +42,8 @@ def grid_spectra(
 
     Each pixel is the mean of the dumps around it, weighted with a kernel and with 1 / variance
     (Mangum, Emerson & Greisen 2007, A&A 474, 679); errors are propagated, with the noise of
-    OFFs that dumps share. Pixels with little weight, or whose dumps lie to one side, are flagged
-    ``border``.
+    OFFs that dumps share. Samples with little weight, or whose dumps lie to one side, are flagged
+    ``border``, channel by channel.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def grid_spectra(
     kernel
         Gaussian, or Bessel function times Gaussian (narrower beam, noisier).
     pixel_arcsec
-        Side of a pixel; from `gridding` if None.
+        Side of a pixel, at most half of the beam; from `gridding` if None.
     velocity_axis
         Write radio velocities instead of frequencies.
 
@@ -66,7 +68,8 @@ def grid_spectra(
     Raises
     ------
     UnprocessableData
-        If no dump is usable, or the dumps do not lie on one grid of frequencies.
+        If no dump is usable, the dumps do not lie on one grid of frequencies, or the pixels are
+        too large.
     """
     axis = common_axis(dumps)
     beam_arcsec = float(receiver.beam_fwhm_arcsec(axis.rest_frequency_hz))
@@ -76,26 +79,32 @@ def grid_spectra(
     if not len(ra):
         raise UnprocessableData("no dump of state ON is without flag and has a pointing")
     side = pixel_arcsec or beam_arcsec / gridding.pixels_per_beam
+    if side > beam_arcsec / LEAST_PIXELS_PER_BEAM:
+        raise UnprocessableData(
+            f"pixel_arcsec is {side:.1f}; expected at most {beam_arcsec / LEAST_PIXELS_PER_BEAM:.1f}, "
+            "half of the beam"
+        )
     wcs = tangent_plane(ra, dec, pixel_arcsec=side, margin_arcsec=beam_arcsec / 2)
     parts = [contributions(wcs, *place, shape, beam_arcsec=beam_arcsec) for place in pointed]
     places = [wcs.wcs_world2pix(np.stack(place[1:], axis=1), 0) for place in pointed]
     width, height = wcs.pixel_shape
     data = np.empty((len(axis.frequency_hz), height * width), np.float32)
     variance = np.empty_like(data)
-    weight = weighted_sums(dumps, parts, axis.first_channels, width * height, data, variance)
-    variance *= shared_off_factor(dumps, parts, width * height).astype(np.float32)
-    covered = weight > 0
-    if not covered.any():
-        raise UnprocessableData("every sample of the dumps is flagged")
-    kernel_pixel = gridding.gaussian.fwhm_beam * beam_arcsec / side
-    border = covered & (
-        (weight < gridding.border_fraction * np.median(weight[covered]))
-        | (centroid_offsets(wcs, parts, places) > CENTROID_KERNELS * kernel_pixel)
+    border = Border(
+        gridding.border_fraction,
+        CENTROID_KERNELS * shape.width_beam * beam_arcsec / side,
+        np.empty(data.shape, bool),
     )
+    weight = weighted_sums(
+        dumps, parts, axis.first_channels, width * height, data, variance, border
+    )
+    variance *= shared_off_factor(dumps, parts, width * height).astype(np.float32)
+    if not np.any(weight > 0):
+        raise UnprocessableData("every sample of the dumps is flagged")
     flags = np.isnan(data).astype(np.uint16) * np.uint16(MAP_FLAG_BITS["no_data"])
-    flags[:, border] |= np.uint16(MAP_FLAG_BITS["border"])
+    flags[border.flags] |= np.uint16(MAP_FLAG_BITS["border"])
     beam, peak = effective_beam(shape)
-    _report(places, side / beam_arcsec, covered, border, beam * beam_arcsec, peak)
+    _report(places, side / beam_arcsec, flags, beam * beam_arcsec, peak)
     full = (len(data), height, width)
     return SpectralMap(
         data.reshape(full),
@@ -127,8 +136,7 @@ def _pointed(
 def _report(
     places: list[NDArray[np.float64]],
     pixel_beam: float,
-    covered: NDArray[np.bool_],
-    border: NDArray[np.bool_],
+    flags: NDArray[np.uint16],
     beam_arcsec: float,
     peak: float,
 ) -> None:
@@ -136,6 +144,6 @@ def _report(
     if steps and np.median(np.concatenate(steps)) * pixel_beam > SAMPLING_BEAMS:
         step = float(np.median(np.concatenate(steps)) * pixel_beam)
         caveat(f"neighbouring dumps lie {step:.2f} beams apart; the map is undersampled")
-    metric("map_coverage", float(np.mean(covered & ~border)))
+    metric("map_coverage", float(np.mean(flags == 0)))
     metric("map_beam_arcsec", beam_arcsec)
     metric("map_point_source_peak", peak)

@@ -76,7 +76,7 @@ def make_moments(
     maps = _moments(
         data, variance, velocity[window], cube.resampled_variance, threshold=threshold, clip=clip
     )
-    flags = _flags(cube, np.isfinite(maps[0]), np.isfinite(maps[2]))
+    flags = _flags(cube, window, np.isfinite(maps[0]), np.isfinite(maps[2]))
     metric("moment_line", str(found["name"]))
     total = float(np.nansum(np.where(flags & MOMENT_FLAG_BITS["border"], 0, maps[0])))
     metric("moment_0_sum", total)
@@ -148,11 +148,12 @@ def _standing_out(
 
 
 def _flags(
-    cube: SpectralMap, data: NDArray[np.bool_], line: NDArray[np.bool_]
+    cube: SpectralMap, window: slice, data: NDArray[np.bool_], line: NDArray[np.bool_]
 ) -> NDArray[np.uint16]:
     flags = np.zeros(data.shape, np.uint16)
     if cube.flags is not None:
-        border = np.any(cube.flags & cube.flag_bits.get("border", MAP_FLAG_BITS["border"]), axis=0)
+        bit = cube.flag_bits.get("border", MAP_FLAG_BITS["border"])
+        border = np.any(cube.flags[window] & bit, axis=0)
         flags[border] |= np.uint16(MOMENT_FLAG_BITS["border"])
     flags[~data] |= np.uint16(MOMENT_FLAG_BITS["no_data"])
     flags[data & ~line] |= np.uint16(MOMENT_FLAG_BITS["no_line"])
