@@ -20,6 +20,7 @@ from csst_hstdm.stages.flag_dumps import flag_dumps
 from csst_hstdm.stages.lsrk import shift_to_lsrk
 from csst_hstdm.stages.solve_loads import solve_loads
 from csstcore.api import NotApplicable, replace
+from csstcore.notes import collecting
 
 
 @pytest.fixture
@@ -47,6 +48,30 @@ def test_noise_ratio_is_one_before_and_after_resampling(level_1):
     assert noise_ratio(louder) == pytest.approx(1.5, abs=0.1)
     with pytest.raises(NotApplicable, match="variance"):
         noise_ratio(replace(dumps, variance=None))
+
+
+@pytest.mark.parametrize("width", [5, 40])
+def test_noise_ratio_is_one_where_lines_are_bright(make_sky, make_schedule, receiver, width):
+    def bright(frequency_hz, time_s):
+        channel = np.arange(len(frequency_hz))
+        return 300 * np.exp(-0.5 * ((channel - 256) / width) ** 2)
+
+    sky = make_sky(line=bright)
+    dumps = flag_dumps(sky.dumps(*make_schedule(1), 1.0), receiver)
+    loads = solve_loads([dumps], receiver, sky.sideband_gain())
+    (calibrated,), _ = calibrate([dumps], loads, receiver, sky.sideband_gain())
+    assert noise_ratio(calibrated) == pytest.approx(1.0, abs=0.05)
+    assert noise_ratio(shift_to_lsrk(calibrated)) == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_single_pair_of_loads_shows_no_drift(make_sky, receiver):
+    sky = make_sky(channels=256)
+    dumps = flag_dumps(sky.dumps(["HOT"] * 5 + ["COLD"] * 5, np.arange(10.0), 1.0), receiver)
+    with collecting() as notes:
+        loads = solve_loads([dumps], receiver, sky.sideband_gain())
+    assert np.isnan(gain_drift(loads))
+    assert "gain_drift" not in notes.metrics
+    assert any("a single pair of loads" in caveat for caveat in notes.caveats)
 
 
 def test_flagged_fraction_leaves_out_what_dumps_do_not_reach(level_1):

@@ -8,6 +8,7 @@ import pytest
 from astropy.time import TimeDelta
 
 from csst_hstdm.flags import FLAG_BITS
+from csst_hstdm.line_places import line_places
 from csst_hstdm.stages.flag_dumps import flag_dumps
 from csstcore.api import UnprocessableData, replace
 from csstcore.notes import collecting
@@ -41,6 +42,48 @@ def test_hits_are_found_and_lines_are_not(dumps, receiver):
     assert np.mean(found[~hit]) < 1e-4
     assert not np.any(dumps.flags & FLAG_BITS["bad_channel"])
     assert not np.any(dumps.rows["flag"])
+
+
+@pytest.mark.parametrize("peak", [12.0, 40.0, 300.0])
+@pytest.mark.parametrize("width", [0.8, 1.5, 3.5])
+def test_narrow_lines_that_the_beam_scans_are_no_hits(make_sky, receiver, peak, width):
+    """Widths of 2 to 8 channels, 0.08 to 0.37 km/s, in steps of a fifth of the beam."""
+
+    def narrow(frequency_hz, time_s):
+        channel = np.arange(len(frequency_hz))
+        line = peak * np.exp(-0.5 * ((channel - 200.3) / width) ** 2)
+        return line * np.exp(-4 * np.log(2) * ((time_s - 38) / 5) ** 2)
+
+    dumps = make_sky(line=narrow).dumps(STATES, TIMES, 1.0)
+    rng = np.random.default_rng(6)
+    hit = rng.random(dumps.flux.shape) < 1e-3
+    hit[36:40, 198:202] = rng.random((4, 4)) < 0.2
+    sigma = dumps.flux / np.sqrt(73242.2)
+    dumps.flux[hit] += (rng.uniform(10, 500, dumps.flux.shape) * sigma)[hit]
+    flag_dumps(dumps, receiver)
+    found = flagged(dumps, "cosmic_ray")
+    near = np.abs(np.arange(found.shape[1]) - 200) < 15
+    assert np.count_nonzero((found & ~hit)[:, near]) == 0
+    assert np.mean(found[hit]) >= 0.97
+    assert not np.any(flagged(dumps, "bad_channel"))
+    assert not np.any(dumps.rows["flag"])
+
+
+def test_a_line_that_moves_with_the_orbit_is_no_hit(make_sky, receiver):
+    """Seen by single dumps a minute apart, between which it moves by several channels."""
+    time_s = 60.0 * np.arange(24)
+    probe = make_sky(noise=False).dumps(["ON"] * 24, time_s, 1.0)
+    place = line_places(probe)
+    assert np.max(np.abs(np.diff(place))) > 5
+
+    def moving(frequency_hz, at_s):
+        channel = np.arange(len(frequency_hz))
+        centre = 256 + place[round(at_s / 60)] - np.mean(place)
+        return 60 * np.exp(-0.5 * ((channel - centre) / 1.5) ** 2)
+
+    dumps = make_sky(line=moving).dumps(["ON"] * 24, time_s, 1.0)
+    flag_dumps(dumps, receiver)
+    assert np.count_nonzero(dumps.flags) <= 2
 
 
 def test_clean_dumps_have_no_flags(dumps, receiver):
@@ -96,7 +139,7 @@ def test_a_dump_of_another_gain_or_noise(dumps, receiver):
     assert set(np.flatnonzero(unstable)) == {30, 35}
 
 
-@pytest.mark.parametrize("jump_s", [-40.0, -3.0, 2.0, 600.0])
+@pytest.mark.parametrize("jump_s", [-40.0, -3.0, 2.0, 600.0, 1300.0, 4000.0, 5545.0, 90000.0])
 @pytest.mark.parametrize("with_orbit", [True, False])
 def test_a_jumped_clock(dumps, receiver, jump_s, with_orbit):
     dumps.rows["time"][45:] = dumps.rows["time"][45:] + TimeDelta(jump_s * u.s)
@@ -111,6 +154,21 @@ def test_a_jumped_clock(dumps, receiver, jump_s, with_orbit):
     else:
         assert notes.metrics["dropped_dumps"] > 0
         assert not jumped.any()
+
+
+@pytest.mark.parametrize("jump_s", [-5000.0, -60.0, 400.0, 1500.0, 3000.0, 30000.0])
+def test_a_clock_that_jumps_in_a_pause(make_sky, make_orbit, receiver, jump_s):
+    """Of half an hour, of one and a half orbits and of three: the pauses themselves are none."""
+    start_s = np.repeat([0.0, 1800.0, 10120.0, 26800.0], 8)
+    time_s = start_s + np.tile(np.arange(8.0), 4)
+    dumps = make_sky(channels=64).dumps(["ON"] * 32, time_s, 1.0)
+    dumps.rows["scan"] = np.repeat([1, 2, 3, 4], 8)
+    flag_dumps(dumps, receiver)
+    assert not np.any(dumps.rows["flag"])
+    dumps.rows["time"][24:] = dumps.rows["time"][24:] + TimeDelta(jump_s * u.s)
+    flag_dumps(dumps, receiver)
+    jumped = (dumps.rows["flag"] & FLAG_BITS["pointing"]) != 0
+    assert set(np.flatnonzero(jumped)) == set(range(24, 32))
 
 
 def test_a_clock_that_returns(dumps, receiver):

@@ -8,6 +8,10 @@ import numpy as np
 
 from csstcore.api import compiled
 
+LINE_BOX = 16
+"""Channels on either side whose mean is the brightness that adds to the noise of a dump. That of a
+channel alone would follow its own noise."""
+
 
 @compiled
 def calibrate_dump(
@@ -59,16 +63,27 @@ def calibrate_dump(
         Share of the OFFs in the variance of the noise, mean over the channels; ON over OFF.
     """
     channels = len(counts)
+    ons, offs = np.zeros(channels), np.zeros(channels)
     on_total, off_total = 0.0, 0.0
     for c in range(channels):
         off = (1 - weight) * off_before[c] + weight * off_after[c]
         if flags[c] == 0 and np.isfinite(off) and np.isfinite(counts[c]):
-            on_total += counts[c] / exposure_s
-            off_total += off
+            ons[c] = counts[c] / exposure_s
+            offs[c] = off
+            on_total += ons[c]
+            off_total += offs[c]
     known = on_total > 0 and off_total > 0
-    level = on_total / off_total if known else 1.0
+    band = on_total / off_total if known else 1.0
+    on_near, off_near = np.sum(ons[:LINE_BOX]), np.sum(offs[:LINE_BOX])
     share, number = 0.0, 0
     for c in range(channels):
+        if c + LINE_BOX < channels:
+            on_near += ons[c + LINE_BOX]
+            off_near += offs[c + LINE_BOX]
+        if c > LINE_BOX:
+            on_near -= ons[c - LINE_BOX - 1]
+            off_near -= offs[c - LINE_BOX - 1]
+        level = on_near / off_near if off_near > 1e-6 * off_total / channels else band
         off = (1 - weight) * off_before[c] + weight * off_after[c]
         value = (counts[c] / exposure_s - off) / (gamma[c] * coupling[c])
         flags[c] |= extra_bits[c]
@@ -90,4 +105,4 @@ def calibrate_dump(
         variance[c] = noise + value * value * scale_variance[c]
         share += of_off / (of_on + of_off)
         number += 1
-    return share / number if number else np.nan, level if known else np.nan
+    return share / number if number else np.nan, band if known else np.nan

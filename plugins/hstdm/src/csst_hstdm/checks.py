@@ -7,6 +7,7 @@ from itertools import pairwise
 import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, uniform_filter1d
 
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.medians import finite_median
@@ -14,6 +15,9 @@ from csst_hstdm.outliers import MAD_TO_SIGMA
 from csstcore.api import NotApplicable, Spectra, Table
 
 SAMPLED_DUMPS = 200
+LINE_BOX = 16
+"""Channels over which lines are looked for."""
+LINE_SIGMA = 4.0
 LAG = 3
 """Channels between those compared: further than resampling correlates them."""
 
@@ -65,13 +69,15 @@ def noise_ratio(dumps: Spectra) -> float:
     ----------
     dumps
         Level 1; some two hundred dumps are looked at. Differences of channels `LAG` apart, by
-        their median, are blind to lines, baselines and single spikes.
+        their median, are blind to baselines and single spikes; lines are left out, which add
+        slopes and, if bright, noise.
     """
     if dumps.variance is None:
         raise NotApplicable("the spectra carry no variance")
     ratios = []
     for row in _sample(dumps):
         good = _good(dumps, row)
+        good &= ~_lines(dumps.flux[row], good)
         pairs = good[LAG:] & good[:-LAG]
         if np.count_nonzero(pairs) < 10:
             continue
@@ -109,6 +115,16 @@ def _sample(dumps: Spectra) -> NDArray[np.intp]:
 
 
 _NONE = np.zeros(0, np.intp)
+
+
+def _lines(flux: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where a running mean stands out of its scatter over the band."""
+    if not good.any():
+        return ~good
+    level = np.median(flux[good])
+    mean = uniform_filter1d(np.where(good, flux - level, 0.0), LINE_BOX)
+    scatter = MAD_TO_SIGMA * np.median(np.abs(mean[good]))
+    return np.asarray(binary_dilation(np.abs(mean) > LINE_SIGMA * scatter, iterations=LINE_BOX))
 
 
 def _good(dumps: Spectra, row: int) -> NDArray[np.bool_]:

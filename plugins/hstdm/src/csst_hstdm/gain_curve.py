@@ -95,7 +95,8 @@ def uneven_gains(
 
     With the right gain the system temperature of all OFFs is nearly the same. One OFF that differs
     from those before and after, which agree, is wrong by itself. If two in a row differ, the gain
-    stepped between them, and the gains interpolated between the loads about them are wrong.
+    interpolated between the loads about one of them is wrong: that which is further from the
+    median, or both.
 
     Parameters
     ----------
@@ -123,7 +124,9 @@ def uneven_gains(
     unstable = set()
     for a, b in pairwise(kept):
         if differ(a, b):
-            unstable |= {intervals[a], intervals[b]}
+            near = [level[i] for i in kept if abs(time_s[i] - time_s[a]) <= gap_s]
+            far = [i for i in (a, b) if abs(level[i] - np.median(near)) > limit / 2]
+            unstable |= {intervals[i] for i in far or (a, b)}
     for interval in set(intervals):
         inside = [level[i] for i in kept if intervals[i] == interval]
         if inside and max(inside) - min(inside) > limit and len(set(interval)) == 2:

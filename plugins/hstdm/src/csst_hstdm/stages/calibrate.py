@@ -229,6 +229,9 @@ class _Calibration:
                 f"in {len(unstable)} intervals between loads"
             )
             curve = replace_fields(curve, unstable=unstable)
+        for k, place in enumerate(places):
+            if wrong[k] or place in unstable or np.isnan(levels[k]):
+                skies[k] = np.full_like(skies[k], np.nan)  # its structure is that of the gain
         noise = [
             finite_median(plane / np.sqrt(samples * off.exposure_s))
             for plane, off in zip(t_sys, offs, strict=True)
