@@ -61,6 +61,7 @@ def detector_chain() -> dict[str, Any]:
         "set_flags": ((image(), hits[0]), {}),
         "count_photons": (([image()] * 3, DETECTOR), {"least_gain_over_noise": 1.0}),
         "average_frames": (([image(), image(), image()], hits), {}),
+        "measure_noise": (([image(), image()], image(), DETECTOR), {}),
         "estimate_variance": ((image(), image(), DETECTOR), {}),
         "subtract_dark_and_cic": ((image(), rate, image()), {}),
         "subtract_background": ((image(), rate), {}),
@@ -117,6 +118,30 @@ def calibration() -> dict[str, Any]:
     }
 
 
+def subtraction() -> dict[str, Any]:
+    """A call of every stage from frames of a star to what is left without it."""
+    y, x = np.mgrid[:41, :41] - 20
+    halo = (1e4 / (1 + (x**2 + y**2) / 20.0)).astype(np.float32)
+    noise = np.random.default_rng(3).normal(0.0, 5.0, (6, 41, 41)).astype(np.float32)
+    metas = [replace(META, obs_id="1", frame=k, position_angle=20.0 * k * u.deg) for k in range(6)]
+    frames = [Image(halo + noise[k], u.electron, halo, meta=metas[k]) for k in range(6)]
+    centres = QTable({"obs_id": ["1"] * 6, "frame": np.arange(6)})
+    centres["x"] = centres["y"] = np.full(6, 21.0) * u.pix
+    table = QTable({"position_angle": 20.0 * np.arange(6) * u.deg, "weight": np.ones(6)})
+    cube = Cube(halo + noise, u.electron, np.repeat(halo[np.newaxis], 6, axis=0), meta=META)
+    radii = {"inner_radius_pixel": 4.0, "outer_radius_pixel": 18.0, "annulus_width_pixel": 7.0}
+    row = Reduction(fwhm_pixel=3.3, pixel_scale_arcsec=0.02, **radii).to_table()
+    settings = radii | {"fwhm_pixel": 3.3, "pixel_scale_arcsec": 0.02}
+    return {
+        "fit_star_centres": ((frames,), {"fwhm_pixel": 3.3}),
+        "select_frames": ((frames, Table(centres)), {"outer_radius_pixel": 15.0}),
+        "register_frames": ((frames, Table(centres)), {"size_pixel": 31}),
+        "coadd": ((cube, Table(table)), {"pixel_scale_arcsec": 0.02}),
+        "subtract_psf": ((cube, Table(table)), settings),
+        "signal_to_noise": ((Image(noise[0]), Table(row)), {}),
+    }
+
+
 def companions() -> dict[str, Any]:
     """A call of every stage that tells about planets."""
     angles = np.linspace(0.0, 90.0, 12)
@@ -133,7 +158,7 @@ def companions() -> dict[str, Any]:
     return {
         "orient_frames": (([replace(plane, meta=oriented)],), {"plate_scale_mas": 20.0}),
         "measure_star": (([star],), {"size_pixel": 21}),
-        "find_companions": ((plane, call[2]), {}),
+        "find_companions": ((plane, *call[:3]), {}),
         "fit_companions": (call, {}),
         "contrast_curve": (call[:4], {"step_fwhm": 2.0}),
         "join_residual": ((plane, plane, call[2], call[4]), {}),
@@ -142,4 +167,4 @@ def companions() -> dict[str, Any]:
 
 def examples() -> dict[str, Any]:
     """A call of every stage."""
-    return companions() | detector_chain() | calibration()
+    return subtraction() | companions() | detector_chain() | calibration()

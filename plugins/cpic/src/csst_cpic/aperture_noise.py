@@ -53,7 +53,9 @@ def aperture_sums(image: NDArray[np.float32], fwhm_pixel: float) -> NDArray[np.f
     total = convolve(np.where(valid, image, 0).astype(np.float64), kernel, mode="constant")
     coverage = convolve(valid.astype(np.float64), kernel, mode="constant") / kernel.sum()
     enough = coverage >= LEAST_COVERAGE
-    return np.divide(total, coverage, out=np.full(image.shape, np.nan), where=enough)
+    sums = np.full(image.shape, np.nan)
+    np.divide(total, coverage, out=sums, where=enough)
+    return sums
 
 
 def ratios(
@@ -156,10 +158,10 @@ def _cubic(plane: NDArray[np.float64], y: float, x: float) -> float:
             for j in range(-1, 3):
                 total += weight * _keys(dx - j) * plane[row + i, column + j]
         if np.isfinite(total):
-            return total
+            return float(total)
     below = (1 - dx) * plane[row, column] + dx * plane[row, column + 1]
     above = (1 - dx) * plane[row + 1, column] + dx * plane[row + 1, column + 1]
-    return (1 - dy) * below + dy * above
+    return float((1 - dy) * below + dy * above)
 
 
 @compiled

@@ -13,6 +13,7 @@ def combined(
     values: NDArray[np.float32],
     how: Combination,
     variance: NDArray[np.float32] | None = None,
+    weights: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
     """Combine frames; values that are NaN do not count.
 
@@ -21,10 +22,12 @@ def combined(
     values
         Shape (frames, pixels).
     how
-        Mean, median, or mean weighted with 1 / `variance`.
+        Mean, median, or mean weighted with `weights`.
     variance
         Shape as `values`. Values whose variance is not positive do not count. None: no variance
         is propagated.
+    weights
+        Shape as `values`. Values whose weight is not positive do not count.
 
     Returns
     -------
@@ -32,20 +35,21 @@ def combined(
         Shape (pixels,); NaN, NaN and 0 where nothing counts. The variance of a median is that
         of a mean times pi / 2, its limit for many frames of Gaussian noise.
     """
-    if how == "weighted" and variance is None:
-        raise ValueError("a weighted mean needs variances")
+    if how == "weighted" and weights is None:
+        raise ValueError("a weighted mean needs weights")
     pixels = values.shape[1]
     result, error = np.empty(pixels, np.float32), np.full(pixels, np.nan, np.float32)
     count = np.empty(pixels, np.int32)
-    noise = np.empty((0, 0), np.float32) if variance is None else variance
+    none = np.empty((0, pixels), np.float32)
+    noise = none if variance is None else variance
+    weight = weights if how == "weighted" and weights is not None else none
 
     def part(run: slice) -> None:
-        given = noise if variance is None else noise[:, run]
-        columns = values[:, run]
+        filled = (result[run], error[run], count[run])
         if how == "median":
-            _medians(columns, given, result[run], error[run], count[run])
+            _medians(values[:, run], noise[:, run], *filled)
         else:
-            _means(columns, given, how == "weighted", result[run], error[run], count[run])
+            _means(values[:, run], noise[:, run], weight[:, run], *filled)
 
     each(part, pieces(pixels, 1000))
     return result, error, count
@@ -55,26 +59,26 @@ def combined(
 def _means(
     values: NDArray[np.float32],
     variance: NDArray[np.float32],
-    weighted: bool,
+    weight: NDArray[np.float32],
     result: NDArray[np.float32],
     error: NDArray[np.float32],
     count: NDArray[np.int32],
 ) -> None:
     """Fill in means, weighted or not, their variances and numbers of values."""
     frames, pixels = values.shape
-    given = variance.shape[0] > 0
+    given, weighted = variance.shape[0] > 0, weight.shape[0] > 0
     weights, sums, squares = np.zeros(pixels), np.zeros(pixels), np.zeros(pixels)
     count[:] = 0
     for frame in range(frames):
         for pixel in range(pixels):
             value = values[frame, pixel]
             noise = variance[frame, pixel] if given else np.float32(1.0)
-            if not (np.isfinite(value) and noise > 0 and np.isfinite(noise)):
+            share = weight[frame, pixel] if weighted else np.float32(1.0)
+            if not (np.isfinite(value) and 0 < noise < np.inf and 0 < share < np.inf):
                 continue
-            weight = 1.0 / noise if weighted else 1.0
-            weights[pixel] += weight
-            sums[pixel] += weight * value
-            squares[pixel] += weight * weight * noise
+            weights[pixel] += share
+            sums[pixel] += share * value
+            squares[pixel] += share * share * noise
             count[pixel] += 1
     for pixel in range(pixels):
         result[pixel] = sums[pixel] / weights[pixel] if count[pixel] else np.nan

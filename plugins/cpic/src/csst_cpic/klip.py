@@ -72,8 +72,8 @@ class StarSubtraction:
         Frames of stars without companions, for the modes rdi and adi+rdi; the shape of frames
         is that of `cube`.
     variance
-        Of `cube`, its shape; gives the variance of the result and the weights of a weighted
-        combination, which are otherwise 1 / variance of each pixel over the residual frames.
+        Of `cube`, its shape; gives the variance of the result. The weights of a weighted
+        combination do not depend on it: they are 1 / variance of a pixel over the residual frames.
 
     Raises
     ------
@@ -176,19 +176,19 @@ class StarSubtraction:
     def _combine(
         self, residuals: Float32, noise: Float32 | None, pixels: NDArray[np.intp]
     ) -> ReducedCube:
-        how = self.reduction.combination
         turned = derotated(residuals, self.angles_deg, pixels)
-        error = noise
-        if error is None and how == "weighted":
-            error = _scatter(residuals)
-        if error is not None:
-            error = derotated_variance(error, self.angles_deg, pixels)
-        mean, variance, count = combined(turned, how, error)
+        error, weights = None, None
+        if noise is not None:
+            error = derotated_variance(noise, self.angles_deg, pixels)
+        if self.reduction.combination == "weighted":
+            scatter = derotated_variance(_scatter(residuals), self.angles_deg, pixels)
+            weights = np.float32(1) / scatter
+        mean, variance, count = combined(turned, self.reduction.combination, error, weights)
         image = _plane(self.shape, pixels, mean)
-        error = None if self._variance is None else _plane(self.shape, pixels, variance)
+        sigma2 = None if noise is None else _plane(self.shape, pixels, variance)
         number = np.zeros(self.shape, np.int32)
         number.ravel()[pixels] = count
-        return ReducedCube(image, error, number, residuals)
+        return ReducedCube(image, sigma2, number, residuals)
 
 
 def _plane(shape: tuple[int, int], pixels: NDArray[np.intp], values: Float32) -> Float32:

@@ -115,6 +115,11 @@ def csst_stages() -> list[Stage]:
             "Average the frames of a series without cosmic rays",
         ),
         Stage(
+            "measure_noise",
+            "csst_cpic.stages.measure_noise:measure_noise",
+            "Compare the signals of dark pixels with what the register makes of their rates",
+        ),
+        Stage(
             "estimate_variance",
             "csst_cpic.stages.variance:estimate_variance",
             "Add read noise and the noise of multiplied charge to the variance",
@@ -159,6 +164,37 @@ def csst_stages() -> list[Stage]:
             "measure_star",
             "csst_cpic.stages.measure_star:measure_star",
             "Average frames of the star without coronagraph, centred, for contrasts and injection",
+        ),
+        Stage(
+            "fit_star_centres",
+            "csst_cpic.stages.star_centres:fit_star_centres",
+            "Fit the centre of the star in each frame",
+        ),
+        Stage(
+            "select_frames",
+            "csst_cpic.stages.select_frames:select_frames",
+            "Leave out frames whose star is lost, displaced, faint or bright, or whose halo is "
+            "bright",
+        ),
+        Stage(
+            "register_frames",
+            "csst_cpic.stages.register_frames:register_frames",
+            "Shift frames so that the star is on the central pixel of a cube",
+        ),
+        Stage(
+            "coadd",
+            "csst_cpic.stages.coadd:coadd",
+            "Average registered frames with North up and East left, without subtracting the star",
+        ),
+        Stage(
+            "subtract_psf",
+            "csst_cpic.stages.subtract_psf:subtract_psf",
+            "Model the star in each frame, subtract it, and combine the frames with North up",
+        ),
+        Stage(
+            "signal_to_noise",
+            "csst_cpic.stages.signal_to_noise:signal_to_noise",
+            "Compare the flux at each place with that of the other apertures at its distance",
         ),
         Stage(
             "find_companions",
@@ -235,6 +271,11 @@ def csst_definitions() -> list[Definition]:
             "l1_rate",
             "definitions/l1_rate.toml",
             "Electrons per frame of a coronagraph series by photon counting",
+        ),
+        Definition(
+            "l1_noise",
+            "definitions/l1_noise.toml",
+            "Histogram of the noise of a coronagraph series, with its model",
         ),
         Definition(
             "l1_quality",
@@ -391,6 +432,11 @@ def csst_checks() -> list[Check]:
             "Largest noise of a prescan in adu",
         ),
         Check(
+            "noise_model_distance",
+            "csst_cpic.checks_noise:noise_model_distance",
+            "Largest distance of the cumulative distributions of dark pixels and of their model",
+        ),
+        Check(
             "median_pull",
             f"{_LEVEL_1_CHECKS}:median_pull",
             "Median over the frames of the scatter between neighbours over its error",
@@ -477,6 +523,11 @@ def csst_checks() -> list[Check]:
 def csst_figures() -> list[Figure]:
     """Return the figures."""
     return [
+        Figure(
+            "noise_histogram",
+            "csst_cpic.figures_noise:noise_histogram",
+            "Histogram of the signal of dark pixels, with the model of the register",
+        ),
         Figure(
             "frame_quality",
             "csst_cpic.figures_level1:frame_quality",

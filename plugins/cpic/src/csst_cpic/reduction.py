@@ -54,7 +54,7 @@ class Reduction:
     minimum_references: int = 2
     """A zone of a frame with fewer frames to model it is left out."""
     combination: Combination = "mean"
-    """How derotated frames are combined; weighted is by 1 / variance."""
+    """How derotated frames are combined; weighted is by 1 / variance of a pixel over them."""
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
