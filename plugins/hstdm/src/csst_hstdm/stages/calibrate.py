@@ -221,17 +221,17 @@ class _Calibration:
         levels = np.array([finite_median(plane) for plane in t_sys])
         levels[[bool(np.all(bits & unstable_bit)) for bits in flags]] = np.nan
         wrong, unstable = uneven_gains(levels, off_times, places, limits[1], gap_s=limits[2])
-        for k in np.flatnonzero(wrong):
-            flags[k] |= unstable_bit
+        for bits in (flags[int(k)] for k in np.flatnonzero(wrong)):
+            bits |= unstable_bit
         if unstable or wrong.any():
             caveat(
                 f"the gain of {np.count_nonzero(wrong)} OFFs differs from that of others; it steps "
                 f"in {len(unstable)} intervals between loads"
             )
             curve = replace_fields(curve, unstable=unstable)
-        for k, place in enumerate(places):
-            if wrong[k] or place in unstable or np.isnan(levels[k]):
-                skies[k] = np.full_like(skies[k], np.nan)  # its structure is that of the gain
+        bad = wrong | np.isnan(levels) | np.array([interval in unstable for interval in places])
+        for sky_of_bad in (skies[int(k)] for k in np.flatnonzero(bad)):
+            sky_of_bad[:] = np.nan  # its structure is that of the gain
         noise = [
             finite_median(plane / np.sqrt(samples * off.exposure_s))
             for plane, off in zip(t_sys, offs, strict=True)
