@@ -54,8 +54,8 @@ def collect(
 def bloom(charge: NDArray[np.float32], full_well: float) -> None:
     """Let charge beyond the full well flow up and down its column, in place.
 
-    Half of the excess of each pixel goes either way, until it finds room; what reaches the
-    first or last row is lost.
+    Half of the excess of each pixel goes either way, in whole electrons, until it finds room;
+    what reaches the first or last row is lost.
     """
     rows, columns = charge.shape
     for column in range(columns):
@@ -64,13 +64,13 @@ def bloom(charge: NDArray[np.float32], full_well: float) -> None:
             over = over or charge[row, column] > full_well
         if not over:
             continue
-        up = np.zeros(rows)
+        up, down = np.zeros(rows), np.zeros(rows)
         for row in range(rows):
-            excess = charge[row, column] - full_well
+            excess = np.floor(charge[row, column] - full_well)
             if excess > 0.0:
-                up[row] = 0.5 * np.floor(excess)
-                charge[row, column] -= np.float32(2.0 * up[row])
-        down = up.copy()
+                up[row] = np.floor(0.5 * excess)
+                down[row] = excess - up[row]
+                charge[row, column] -= np.float32(excess)
         carried = 0.0
         for row in range(rows):
             room = max(0.0, np.floor(full_well - charge[row, column]))
