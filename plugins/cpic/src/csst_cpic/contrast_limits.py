@@ -23,6 +23,7 @@ from scipy.stats import t
 
 from csst_cpic.aperture_noise import aperture_sums
 from csst_cpic.experiment import Experiment, Source
+from csst_cpic.frame_scatter import levels
 from csst_cpic.sky_frame import central_pixel, to_offsets
 from csst_cpic.small_samples import LEAST_APERTURES, aperture_number, threshold
 
@@ -81,8 +82,8 @@ def contrast_limits(
     """
     fwhm = experiment.fwhm_pixel
     empty = experiment.image(take=known)
-    sums = aperture_sums(empty, fwhm)
-    noise, apertures = _noise(sums, separations_pixel, fwhm)
+    levelled = aperture_sums(empty, fwhm) * levels(experiment.subtraction)
+    noise, apertures = _noise(levelled, separations_pixel, fwhm)
     tau = threshold(significance_sigma, apertures)
     star = _star_in_aperture(experiment)
     limit = tau * noise * np.sqrt(1 + 1 / np.maximum(apertures - 1, 1)) / star

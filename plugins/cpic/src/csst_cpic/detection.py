@@ -36,7 +36,11 @@ class Detection:
 
 
 def detect(
-    image: NDArray[np.float32], fwhm_pixel: float, significance_sigma: float, largest_number: int
+    image: NDArray[np.float32],
+    level: NDArray[np.float64],
+    fwhm_pixel: float,
+    significance_sigma: float,
+    largest_number: int,
 ) -> list[Detection]:
     """Return the sources above a significance, the most significant first.
 
@@ -47,6 +51,9 @@ def detect(
     ----------
     image
         Residuals, North up; NaN where there is none. The star is on the central pixel.
+    level
+        What makes the noise of apertures the same around a ring, of
+        `csst_cpic.frame_scatter.levels`.
     fwhm_pixel
         Diameter of the apertures.
     significance_sigma
@@ -58,7 +65,7 @@ def detect(
     y, x = np.indices(image.shape)
     found: list[Detection] = []
     while len(found) < largest_number:
-        best = _best(image, fwhm_pixel, significance_sigma)
+        best = _best(image, level, fwhm_pixel, significance_sigma)
         if best is None:
             break
         found.append(best)
@@ -84,10 +91,13 @@ def resolution_elements(image: NDArray[np.float32], fwhm_pixel: float) -> int:
 
 
 def _best(
-    image: NDArray[np.float32], fwhm_pixel: float, significance_sigma: float
+    image: NDArray[np.float32],
+    level: NDArray[np.float64],
+    fwhm_pixel: float,
+    significance_sigma: float,
 ) -> Detection | None:
     """Return the most significant maximum of an image above the threshold."""
-    sums = aperture_sums(image, fwhm_pixel)
+    sums = aperture_sums(image, fwhm_pixel) * level
     size = 2 * round(fwhm_pixel / 2) + 1
     filled = np.where(np.isfinite(sums), sums, -np.inf)
     peaks = (maximum_filter(filled, size) == filled) & (filled > 0)
@@ -122,7 +132,9 @@ def _centre(plane: NDArray[np.float64], row: int, column: int) -> tuple[float, f
         (row, plane[row - 1 : row + 2, column]),
         (column, plane[row, column - 1 : column + 2]),
     ):
-        curvature = values[0] - 2 * values[1] + values[2] if len(values) == 3 else 0.0
-        shift = (values[0] - values[2]) / (2 * curvature) if curvature < 0 else 0.0
-        place.append(here + float(shift if np.isfinite(shift) else 0.0))
+        shift = 0.0
+        if len(values) == 3 and np.isfinite(values).all():
+            curvature = values[0] - 2 * values[1] + values[2]
+            shift = (values[0] - values[2]) / (2 * curvature) if curvature < 0 else 0.0
+        place.append(here + float(shift))
     return place[0], place[1]

@@ -7,12 +7,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csst_cpic.experiment import Experiment, Source
+from csst_cpic.frame_angles import frame_angles_deg
 from csst_cpic.klip import StarSubtraction
 from csst_cpic.point_source import PointSource
 from csst_cpic.reduction import Reduction
 from csstcore.api import Cube, Image, Table, UnprocessableData, caveat
 
 _SAMPLE = 1_000_000
+
+
+def star_subtraction(
+    cube: Cube, frames: Table, reduction: Table, library: Cube | None
+) -> StarSubtraction:
+    """Return the subtraction of `subtract_psf`, ready to be repeated.
+
+    Parameters
+    ----------
+    cube, frames, library
+        What was reduced.
+    reduction
+        Its settings, one row.
+
+    Raises
+    ------
+    UnprocessableData
+        If the settings are incomplete or do not fit the cube.
+    """
+    return StarSubtraction(
+        without_flagged(cube),
+        frame_angles_deg(cube, frames),
+        Reduction.from_table(reduction.table),
+        None if library is None else without_flagged(library),
+    )
 
 
 def repeated(
@@ -22,25 +48,17 @@ def repeated(
 
     Parameters
     ----------
-    cube, frames, library
-        What was reduced.
-    reduction
-        Its settings, one row.
+    cube, frames, reduction, library
+        As in `star_subtraction`.
     star
         The star without coronagraph, of `measure_star`.
 
     Raises
     ------
     UnprocessableData
-        If the units of star and cube do not fit, or the settings are incomplete.
+        As `star_subtraction`, or if the units of star and cube do not fit.
     """
-    settings = Reduction.from_table(reduction.table)
-    subtraction = StarSubtraction(
-        without_flagged(cube),
-        frames.table["position_angle"].to_value(u.deg),
-        settings,
-        None if library is None else without_flagged(library),
-    )
+    subtraction = star_subtraction(cube, frames, reduction, library)
     scales = star_scales(cube, frames, star)
     source = PointSource.of(star.data, subtraction.angles_deg, scales)
     return Experiment(subtraction, source, photon_variance(cube))

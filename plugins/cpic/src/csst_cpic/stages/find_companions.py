@@ -11,13 +11,18 @@ from pydantic import Field
 from scipy.stats import norm
 
 from csst_cpic.detection import detect, resolution_elements
+from csst_cpic.frame_scatter import levels
 from csst_cpic.reduction import Reduction
-from csstcore.api import Image, Table, UnprocessableData, metric
+from csst_cpic.repeated import star_subtraction
+from csstcore.api import Cube, Image, Reference, Table, UnprocessableData, metric
 
 
 def find_companions(
     residual: Image,
+    cube: Cube,
+    frames: Table,
     reduction: Table,
+    library: Reference[Cube] | None = None,
     *,
     significance_sigma: Annotated[float, Field(gt=0)] = 5.0,
     largest_number: Annotated[int, Field(ge=1)] = 20,
@@ -25,15 +30,18 @@ def find_companions(
     """Find sources in a residual image by their signal over noise in small samples.
 
     Each maximum is compared with the other apertures of its ring; its ratio counts by how rarely
-    noise gives it, with Student's t (Mawet et al. 2014, ApJ 792, 97). The best is masked before
-    the next is looked for.
+    noise gives it, with Student's t (Mawet et al. 2014, ApJ 792, 97). Apertures are levelled first
+    by their scatter from frame to frame: where speckles were bright noise is larger, and would
+    give false positives. The best source is masked before the next is looked for.
 
     Parameters
     ----------
     residual
         Of `subtract_psf`.
+    cube, frames, library
+        What was reduced.
     reduction
-        Its settings.
+        The settings of the reduction.
     significance_sigma
         Threshold, as the deviation of a Gaussian that is as rare in one aperture.
     largest_number
@@ -49,12 +57,14 @@ def find_companions(
     Raises
     ------
     UnprocessableData
-        If the image has no values.
+        If the image has no values, or the settings do not fit the cube.
     """
     settings = Reduction.from_table(reduction.table)
     if not np.isfinite(residual.data).any():
         raise UnprocessableData("the residual image has no values")
-    found = detect(residual.data, settings.fwhm_pixel, significance_sigma, largest_number)
+    level = levels(star_subtraction(cube, frames, reduction, library))
+    width = settings.fwhm_pixel
+    found = detect(residual.data, level, width, significance_sigma, largest_number)
     elements = resolution_elements(residual.data, settings.fwhm_pixel)
     metric("companions", len(found))
     metric("resolution_elements", elements)
