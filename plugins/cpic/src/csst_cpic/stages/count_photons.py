@@ -14,6 +14,7 @@ from csst_cpic.agreement import em_gain_of, read_noise_electron, require_shape, 
 from csst_cpic.detection_curve import DetectionCurve
 from csst_cpic.detector import Detector
 from csst_cpic.register_output import RegisterOutput
+from csst_cpic.serial_charge import serial_rate
 from csstcore.api import (
     Image,
     NotApplicable,
@@ -90,7 +91,7 @@ def count_photons(
             f"the EM gain is {gain:g} at a read noise of {noise:g} electron; photons are counted "
             f"from a gain of {least_gain_over_noise * noise:g} on"
         )
-    serial = 0.0 if em_gain is None else _serial_rate(em_gain, gain)
+    serial = serial_rate(em_gain, gain)
     output = RegisterOutput.of_stages(gain, noise, detector.register_stages, serial)
     curve = _curve(output, threshold_noises * output.noise_electron)
     detected, used = np.zeros(first.shape, np.int32), np.zeros(first.shape, np.int32)
@@ -123,15 +124,3 @@ def count_photons(
 @lru_cache(maxsize=8)
 def _curve(output: RegisterOutput, threshold_electron: float) -> DetectionCurve:
     return DetectionCurve.of(output, threshold_electron)
-
-
-def _serial_rate(em_gain: Table, gain: float) -> float:
-    """Return the serial charge measured at the gain nearest to that of the frames."""
-    measured = np.asarray(em_gain.table["em_gain"], np.float64)
-    column = em_gain.table["serial_rate"]
-    rates = np.asarray(getattr(column, "value", column), np.float64)
-    known = np.isfinite(measured) & np.isfinite(rates) & (measured > 1)
-    if not known.any():
-        return 0.0
-    nearest = np.argmin(np.abs(np.log(measured[known] / gain)))
-    return max(float(rates[known][nearest]), 0.0)
