@@ -48,7 +48,7 @@ def histogram(image: Image) -> Figure:
     median = float(np.median(values))
     width = max(1.4826 * float(np.median(np.abs(values - median))), 1e-12)
     edges = np.linspace(median - 8 * width, median + 12 * width, 121)
-    axes.hist(values, bins=list(edges), histtype="step")
+    counts, _, _ = axes.hist(values, bins=list(edges), histtype="step")
     if image.variance is not None:
         sigma = float(np.sqrt(np.median(image.variance[::7, ::7])))
         if sigma > 0:
@@ -56,7 +56,7 @@ def histogram(image: Image) -> Figure:
             axes.plot(edges, normal * values.size * (edges[1] - edges[0]), label="expected noise")
             axes.legend()
     axes.set_yscale("log")
-    axes.set_ylim(bottom=0.5)
+    axes.set_ylim(0.5, 5 * max(float(np.max(counts)), 1.0))
     return figure
 
 

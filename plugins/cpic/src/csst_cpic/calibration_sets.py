@@ -18,7 +18,7 @@ MASKING = ("bad", "saturated", "cosmic_ray", "trail")
 MARGIN_PIXELS = 2
 """Around a cosmic ray, where single electrons of its cloud are no longer told from light."""
 TAIL_PIXELS = 60
-"""After a bright pixel in the direction of reading: five lengths of a long register tail."""
+"""After a bright hit in the direction of reading: five lengths of a long register tail."""
 
 
 def by(value: Callable[[Image], float], images: Sequence[Image]) -> dict[float, list[Image]]:
@@ -40,7 +40,8 @@ def clean_stack(
         Of `flag_cosmic_rays`.
     dark
         Whether what little comes in the surroundings of cosmic rays, and in the register's
-        tail behind any bright pixel, matters; it is left out then.
+        tail behind bright ones, matters; it is left out then. The tail of a hot pixel stays: it
+        is in every frame.
 
     Returns
     -------
@@ -55,13 +56,13 @@ def clean_stack(
         left_out = mask.mask | frame.flagged(*names) | ~np.isfinite(plane)
         if dark:
             around = binary_dilation(mask.mask, np.ones((3, 3), bool), MARGIN_PIXELS)
-            left_out |= around | _behind(plane > bright)
+            left_out |= around | _behind(mask.mask & (plane > bright))
         plane[left_out] = np.nan
     return stack
 
 
 def _behind(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels read after bright ones; a tail ends before the next row is read."""
+    """Return the pixels read after bright hits; a tail ends before the next row is read."""
     reach = maximum_filter1d(
         bright.view(np.uint8), TAIL_PIXELS, axis=1, origin=(TAIL_PIXELS - 1) // 2, mode="constant"
     )

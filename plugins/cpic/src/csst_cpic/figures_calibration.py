@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from csst_cpic.transfer import DIRECTIONS
-from csstcore.api import Table
+from csstcore.api import Image, Table
 
 
 def em_gains(table: Table) -> Figure:
@@ -72,15 +72,35 @@ def trails(table: Table) -> Figure:
         )
         pixel = np.arange(1, len(trail) + 1)
         axes.errorbar(pixel, trail, error, fmt="o", markersize=4, label="brightest edges")
-        axes.plot(pixel, fit, label="fit")
-        inefficiency, release = (
-            float(getattr(rows[f"{name}_{kind}"][0], "value", rows[f"{name}_{kind}"][0]))
-            for kind in ("inefficiency", "release")
-        )
+        inefficiency, release = rows[f"{name}_inefficiency"][0], rows[f"{name}_release"][0]
+        axes.plot(pixel, fit, label=f"fit, release {release:.2f}")
         axes.set(
-            title=f"{name}: {inefficiency:.2e} per transfer, release {release:.2f} pixel",
-            xlabel="pixel behind the edge", ylabel="charge (electron)",
-        )  # fmt: skip
+            title=f"{name}: {inefficiency:.2e} per transfer",
+            xlabel="pixel behind the edge",
+            ylabel="charge (electron)",
+        )
         axes.axhline(0.0, color="0.6", linewidth=1)
         axes.legend()
+    return figure
+
+
+def profiles(image: Image) -> Figure:
+    """Mean of the rows and of the columns of a reference, with errors."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    usable = np.isfinite(image.data) & ~image.flagged()
+    variance = np.zeros(image.shape) if image.variance is None else image.variance
+    for axes, name, axis in zip(figure.subplots(1, 2), ("row", "column"), (1, 0), strict=True):
+        number = usable.sum(axis=axis)
+        total = np.where(usable, image.data, 0).sum(axis=axis, dtype=np.float64)
+        error = np.sqrt(np.where(usable, variance, 0).sum(axis=axis, dtype=np.float64))
+        seen = number > 0
+        axes.errorbar(
+            np.flatnonzero(seen) + 1,
+            total[seen] / number[seen],
+            error[seen] / number[seen],
+            fmt=".",
+            markersize=3,
+            elinewidth=0.6,
+        )
+        axes.set(title=f"mean of each {name}", xlabel=f"{name} (pixel)", ylabel=f"{image.unit}")
     return figure

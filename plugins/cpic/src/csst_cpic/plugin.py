@@ -251,6 +251,26 @@ def csst_pipelines() -> list[Pipeline]:
         ),
         Pipeline("make_flat", "pipelines/make_flat.toml", "Make the flat field of the coronagraph"),
         Pipeline("l1", "pipelines/l1.toml", "Calibrate the frames of a coronagraph observation"),
+        Pipeline(
+            "l2_adi",
+            "pipelines/l2_adi.toml",
+            "Subtract a star by its rolls, find companions and measure the contrast curve",
+        ),
+        Pipeline(
+            "l2_rdi",
+            "pipelines/l2_rdi.toml",
+            "Subtract a star by frames of others, find companions and measure the contrast curve",
+        ),
+        Pipeline(
+            "make_library",
+            "pipelines/make_library.toml",
+            "Register frames of stars without companions for a library",
+        ),
+        Pipeline(
+            "cube_adi",
+            "pipelines/cube_adi.toml",
+            "Find companions in a cube of any telescope and measure the contrast curve",
+        ),
     ]
 
 
@@ -308,6 +328,9 @@ def csst_definitions() -> list[Definition]:
             "cti", "definitions/cti.toml", "Charge-transfer inefficiency of the coronagraph"
         ),
         Definition("background", "definitions/background.toml", "Background of the coronagraph"),
+        Definition(
+            "library", "definitions/library.toml", "Registered frames of stars without companions"
+        ),
         Definition(
             "l2_residual",
             "definitions/l2_residual.toml",
@@ -403,6 +426,12 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "fits",
             "Background in electrons per second",
             definition="cpic.background",
+        ),
+        ReferenceType(
+            "library",
+            "fits",
+            "Registered frames of stars without companions",
+            definition="cpic.library",
         ),
         ReferenceRules("cpic.detector", "references/detector.toml", "the visible camera"),
         ReferenceRules("cpic.dark_zone", "references/dark_zone.toml", "the design"),
@@ -547,6 +576,11 @@ def csst_figures() -> list[Figure]:
             "dark_ramp",
             f"{_CALIBRATION_FIGURES}:dark_ramp",
             "Mean charge of dark frames by exposure time, with the fitted line",
+        ),
+        Figure(
+            "profiles",
+            f"{_CALIBRATION_FIGURES}:profiles",
+            "Mean of the rows and of the columns of a reference, with errors",
         ),
         Figure(
             "trails",
