@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from csstcore.api import Image, Meta
 from csstcore.definitions.model import DefinitionModel
-from csstcore.definitions.read import read_products
+from csstcore.definitions.read import merge_products, read_products
 from csstcore.definitions.sources import Sources
 from csstcore.definitions.validate import validate_file
 from csstcore.definitions.write import write_product
@@ -146,3 +146,39 @@ def test_frames_must_be_declared_last_and_as_images(define) -> None:
         define(FRAMES + '[[hdu]]\nname = "MORE"\n')
     with pytest.raises(Exception, match="without `plane`"):
         define(FRAMES.replace('split = "units"', 'split = "units"\nplane = "data"'))
+
+
+ERRORS = """
+[definition]
+name = "errors"
+summary = "Errors of all frames of a file"
+product = "Image"
+
+[file]
+name = "errors.fits"
+
+[[hdu]]
+name = "ERR"
+plane = "variance"
+form = "standard_deviation"
+dtype = "float32"
+"""
+
+
+def test_a_file_without_frames_gives_its_plane_to_every_frame(define, definition, path, tmp_path):
+    variance = np.full((3, 5), 4.0, np.float32)
+    image = Image(np.zeros((3, 5), np.float32), u.electron, variance)
+    errors = define(ERRORS)
+    files = [read_products(definition, path)]
+    files.append(read_products(errors, write_product(errors, image, Sources(), tmp_path)))
+    merged = merge_products(files)
+    assert [frame.meta.frame for frame in merged] == [0, 1, 2, 3]
+    assert all(np.array_equal(frame.variance, variance) for frame in merged)
+    assert np.array_equal(merged[2].data, frames()[2].data)
+
+
+def test_a_file_of_other_frames_is_not_merged(definition, path, tmp_path):
+    single = write_product(definition, frames(1), Sources(), tmp_path / "one")
+    files = [read_products(definition, path), read_products(definition, single)]
+    with pytest.raises(FileError, match="holds 1 Image, expected 4"):
+        merge_products(files)

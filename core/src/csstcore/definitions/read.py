@@ -108,7 +108,8 @@ def merge_products(files: Sequence[ReadFile]) -> list[Any]:
     Parameters
     ----------
     files
-        Files of the same products; what two of them give is taken from the first.
+        Files of the same products; what two of them give is taken from the first. A file that
+        is not split into frames gives its planes to every frame of the first.
 
     Raises
     ------
@@ -118,12 +119,15 @@ def merge_products(files: Sequence[ReadFile]) -> list[Any]:
     first = files[0]
     merged = [dict(planes) for planes in first.planes]
     for other in files[1:]:
-        if other.kind is not first.kind or len(other.planes) != len(merged):
+        every = other.planes
+        if len(every) == 1 and every[0]["meta"].frame is None:
+            every = every * len(merged)
+        if other.kind is not first.kind or len(every) != len(merged):
             raise FileError(
                 f"{other.header.path}: holds {len(other.planes)} {other.kind.__name__}, expected "
                 f"{len(merged)} {first.kind.__name__} as {first.header.path}"
             )
-        for planes, more in zip(merged, other.planes, strict=True):
+        for planes, more in zip(merged, every, strict=True):
             for name, value in more.items():
                 if planes.get(name) is None:
                     planes[name] = value

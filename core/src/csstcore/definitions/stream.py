@@ -5,8 +5,9 @@ astropy swaps the bytes of a whole plane, and back, once for the checksum and on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import IO, Any, Final
 
 import numpy as np
@@ -19,7 +20,9 @@ _ASCII_ZERO: Final = 0x30
 _PUNCTUATION: Final = (*range(0x3A, 0x41), *range(0x5B, 0x61))
 
 
-def write_units(units: fits.HDUList, stream: IO[bytes]) -> None:
+def write_units(
+    units: fits.HDUList, stream: IO[bytes], frames: Iterable[fits.ImageHDU] = ()
+) -> None:
     """Write units with their checksums to an empty stream; the arrays are not changed.
 
     Parameters
@@ -29,12 +32,19 @@ def write_units(units: fits.HDUList, stream: IO[bytes]) -> None:
         astropy writes the file.
     stream
         Opened for writing.
+    frames
+        More image units to follow, made one by one while they are written.
     """
     if not all(isinstance(unit, (fits.PrimaryHDU, fits.ImageHDU)) for unit in units):
+        units.extend(frames)
         units.writeto(stream, checksum=True)
         return
-    for number, unit in enumerate(units):
-        if number == 0 and len(units) > 1:
+    following = iter(frames)
+    second = next(following, None)
+    several = len(units) > 1 or second is not None
+    more = () if second is None else (second,)
+    for number, unit in enumerate(chain(units, more, following)):
+        if number == 0 and several:
             unit.header.set("EXTEND", True, after=f"NAXIS{unit.header['NAXIS'] or ''}")
         size = _add_checksums(unit)
         stream.write(unit.header.tostring().encode("ascii"))

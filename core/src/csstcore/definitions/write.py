@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -71,8 +71,9 @@ def write_product(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # astropy's remarks on units and long cards
-        units = _units(writing, products, own)
-        write_whole(path, lambda stream: write_units(units, stream))
+        units = _units(writing, products)
+        frames = _frames(writing, products, own)
+        write_whole(path, lambda stream: write_units(units, stream, frames))
     return path
 
 
@@ -118,29 +119,19 @@ def _name_fields(definition: DefinitionModel, sources: Sources, product: Any) ->
     }
 
 
-def _units(writing: Writing, products: list[Any], own: list[Sources]) -> fits.HDUList:
-    """Return the units of the file, the primary one first."""
+def _units(writing: Writing, products: list[Any]) -> fits.HDUList:
+    """Return the units of the file, the primary one first, without those of frames."""
     declared = list(writing.definition.hdu)
     if not declared or declared[0].name != "PRIMARY":
         declared.insert(0, HduModel(name="PRIMARY"))
     units = fits.HDUList()
     for hdu in declared:
-        spare = {column.plane for column in hdu.column if not column.required}
-        wanted = [(x.plane, item) for x in hdu.layers for item in products if x.plane not in spare]
-        absent = [name for name, item in wanted if getattr(item, str(name), None) is None]
-        if absent:
-            if hdu.required:
-                raise FileError(
-                    f"{writing.file_name}: HDU {hdu.name}: the product has no {absent[0]}"
-                )
+        if hdu.split == "units":
+            continue
+        if _lacks_planes(writing, hdu, products):
             continue
         planes = [getattr(item, hdu.plane) for item in products] if hdu.plane else []
         try:
-            if hdu.split == "units":
-                for item, sources in zip(products, own, strict=True):
-                    frame = replace(writing, product=item, sources=sources)
-                    units.append(_frame(frame, hdu, len(units) - declared.index(hdu) + 1))
-                continue
             if hdu.is_table and hdu.layers:
                 columns = _columns(writing.definition, hdu, products[0])
                 unit = table_unit(hdu, planes[0] if planes else None, writing.meta, columns)
@@ -159,12 +150,29 @@ def _units(writing: Writing, products: list[Any], own: list[Sources]) -> fits.HD
     return units
 
 
-def _frame(writing: Writing, hdu: HduModel, number: int) -> fits.ImageHDU:
-    """Return the unit of one frame."""
-    data = _layers(writing.definition, hdu, writing.product)
-    unit = fits.ImageHDU(data, name=hdu.name, ver=number)
-    add_cards(unit.header, writing, hdu)
-    return unit
+def _lacks_planes(writing: Writing, hdu: HduModel, products: list[Any]) -> bool:
+    """Say if a unit cannot be written; `FileError` if it must be."""
+    spare = {column.plane for column in hdu.column if not column.required}
+    wanted = [(x.plane, item) for x in hdu.layers for item in products if x.plane not in spare]
+    absent = [name for name, item in wanted if getattr(item, str(name), None) is None]
+    if absent and hdu.required:
+        raise FileError(f"{writing.file_name}: HDU {hdu.name}: the product has no {absent[0]}")
+    return bool(absent)
+
+
+def _frames(writing: Writing, products: list[Any], own: list[Sources]) -> Iterator[fits.ImageHDU]:
+    """Yield the units of frames one by one, so that one at a time is in memory."""
+    hdu = writing.definition.hdu[-1] if writing.definition.hdu else None
+    if hdu is None or hdu.split != "units" or _lacks_planes(writing, hdu, products):
+        return
+    for number, (item, sources) in enumerate(zip(products, own, strict=True), start=1):
+        try:
+            data = _layers(writing.definition, hdu, item)
+            unit = fits.ImageHDU(data, name=hdu.name, ver=number)
+            add_cards(unit.header, replace(writing, product=item, sources=sources), hdu)
+        except ValueError as wrong:
+            raise FileError(f"{writing.file_name}: HDU {hdu.name}: {wrong}") from wrong
+        yield unit
 
 
 def _columns(definition: DefinitionModel, hdu: HduModel, product: Any) -> dict[str, NDArray[Any]]:
