@@ -16,6 +16,7 @@ from csst_hstdm.standing_waves import WaveSearch
 MOST_MASKED = 0.6
 """Features that take more of the band than this are no lines but the baseline."""
 _MOST_STEPS = 40
+_MOST_ATTEMPTS = 8
 _ALIKE = 0.6
 """A line explains nearly as much as a wave from this ratio on."""
 _LEFT = 0.3
@@ -31,7 +32,8 @@ class Features:
     windows: NDArray[np.bool_]
     """Channels with lines, shape (dumps, channels)."""
     crowded: bool
-    """Whether there are features left that take too much of the band for lines."""
+    """Whether what stands out takes too much of the band for lines, so that only stronger features
+    count."""
     too_wide: bool
     """Whether a line is as wide as the widest one, or wider."""
     doubtful_cycles: list[float]
@@ -71,7 +73,9 @@ def separate_features(
     A sinusoid is fitted only if it explains more than the strongest line that is not masked yet:
     a line as wide as half a period is no wave. With a line masked or a wave fitted, everything is
     fitted again and the next feature is looked for. At last the periods are fitted once more
-    outside of all windows, and waves that only lines seemed to make are left out.
+    outside of all windows, and waves that only lines seemed to make are left out. Where lines would
+    take most of the band, the baseline is not smooth, and the threshold is doubled until they do
+    not.
 
     Parameters
     ----------
@@ -93,27 +97,59 @@ def separate_features(
     size = flux.shape[1] // bins
     residuals = _Residuals(values, valid, polynomials(bins, degree, polynomial))
     starts = np.arange(bins) * size
-    masked = np.repeat(np.logical_or.reduceat(known, starts)[None], len(flux), axis=0)
+    given = np.repeat(np.logical_or.reduceat(known, starts)[None], len(flux), axis=0)
     search = WaveSearch(residuals.polynomials, max(degree / 2, 1.0))
-    given = masked.copy()
+    for attempt in range(_MOST_ATTEMPTS):
+        found = _separated(
+            residuals,
+            search,
+            given,
+            standing_waves=standing_waves,
+            widest_bin=widest_channel / size,
+            threshold=threshold * 2**attempt,
+        )
+        if not found.crowded:
+            break
+    windows = np.zeros(flux.shape, bool)
+    windows[:, : bins * size] = np.repeat(found.windows, size, axis=1)
+    windows[:, bins * size :] = found.windows[:, -1:]
+    longer = flux.shape[1] / (bins * size)
+    return Features(
+        [wave * longer for wave in _again(residuals, search, found.windows, found.cycles)],
+        windows | known,
+        attempt > 0,
+        found.too_wide,
+        [wave * longer for wave in found.doubtful_cycles],
+    )
+
+
+def _separated(
+    residuals: _Residuals,
+    search: WaveSearch,
+    given: NDArray[np.bool_],
+    *,
+    standing_waves: int,
+    widest_bin: float,
+    threshold: float,
+) -> Features:
+    """Return waves and windows in bins."""
+    masked = given
     cycles: list[float] = []
     doubtful: list[float] = []
-    crowded = too_wide = False
+    too_wide = False
     for _ in range(_MOST_STEPS):
         left = residuals.levels(masked, cycles)
-        wave = None
-        if len(cycles) < standing_waves:
-            wave = search.strongest(left, cycles)
+        wave = search.strongest(left, cycles) if len(cycles) < standing_waves else None
         lines = strongest_lines(
-            left, residuals.polynomials, widest_bin=widest_channel / size, threshold=threshold
+            left, residuals.polynomials, widest_bin=widest_bin, threshold=threshold
         )
         if lines is not None and (wave is None or lines.gain >= wave.gain):
             grown = _grown(masked, lines.windows, given)
-            if (grown != masked).any():
-                masked = grown
-                too_wide |= lines.widest
-                continue
-            crowded = True
+            if (grown == masked).all():
+                return Features(cycles, masked, True, too_wide, doubtful)
+            masked = grown
+            too_wide |= lines.widest
+            continue
         if wave is None:
             break
         if lines is not None and lines.gain > _ALIKE * wave.gain:
@@ -122,18 +158,7 @@ def separate_features(
             if again is None or again.gain < _LEFT * wave.gain:
                 doubtful.append(wave.cycles)
         cycles.append(wave.cycles)
-    cycles = _again(residuals, search, masked, cycles)
-    windows = np.zeros(flux.shape, bool)
-    windows[:, : bins * size] = np.repeat(masked, size, axis=1)
-    windows[:, bins * size :] = masked[:, -1:]
-    longer = flux.shape[1] / (bins * size)
-    return Features(
-        [wave * longer for wave in cycles],
-        windows | known,
-        crowded,
-        too_wide,
-        [wave * longer for wave in doubtful],
-    )
+    return Features(cycles, masked, False, too_wide, doubtful)
 
 
 def _grown(

@@ -42,8 +42,8 @@ _FRAMES: Final = {"FK5": "fk5", "FK4": "fk4", "ICRS": "icrs", "": "fk5"}
 def read(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, Any], list[Spectra]]:
     """Read single-dish FITS of the Green Bank Telescope.
 
-    Every binary table ``SINGLE DISH`` (Garwood 2000, ASP Conf. 216, 243) becomes one product;
-    tables differ in the number of channels. Old autocorrelator and VEGAS tables are alike.
+    Every source and spectral window of a binary table ``SINGLE DISH`` (Garwood 2000, ASP Conf.
+    216, 243) becomes one product. Old autocorrelator and VEGAS tables are alike.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def read(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, Any], l
             first = {name: _plain(_value(tables[0], name)[0]) for name in _FACTS}
             if header_only:
                 return first, []
-            products = [_spectra(unit) for unit in tables if len(unit.data)]
+            products = [part for unit in tables if len(unit.data) for part in _spectra(unit)]
     except KeyError as error:
         raise FileError(f"{path}: not single-dish FITS: {error.args[0]}") from error
     except (OSError, TypeError, ValueError) as error:  # of damaged tables
@@ -84,25 +84,39 @@ def read(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, Any], l
     ]
 
 
-def _spectra(unit: Any) -> Spectra:
+def _spectra(unit: Any) -> Iterator[Spectra]:
+    """Yield the dumps of each source and spectral window, in the order of the table."""
     flux = np.ascontiguousarray(_value(unit, "DATA"), np.float32).reshape(len(unit.data), -1)
     channel = np.arange(1, flux.shape[1] + 1) - _value(unit, "CRPIX1")[:, None]
     axis = _value(unit, "CRVAL1")[:, None] + channel * _value(unit, "CDELT1")[:, None]
-    rows = _rows(unit)
-    time, duration = rows["time"], _value(unit, "DURATION") * u.s
+    rows, duration = _rows(unit), _value(unit, "DURATION")
+    settings = list(zip(rows["object"], rows["window"], strict=True))
+    for setting in dict.fromkeys(settings):
+        here = np.array([each == setting for each in settings])
+        yield Spectra(
+            flux[here],
+            axis[here] * u.Hz,
+            u.count,
+            rows=rows[here],
+            meta=_meta(unit, rows[here], duration[here] * u.s),
+            flag_bits=dict(FLAG_BITS),
+        )
+
+
+def _meta(unit: Any, rows: QTable, duration: u.Quantity) -> Meta:
+    time = rows["time"]
     order = np.argsort(time.mjd)
-    meta = Meta(
+    return Meta(
         telescope=str(_value(unit, "TELESCOP")[0]),
         instrument=str(_value(unit, "BACKEND")[0]),
         project_id=str(_value(unit, "PROJID")[0]),
-        object=str(_value(unit, "OBJECT")[0]),
+        object=str(rows["object"][0]),
         filter=str(_value(unit, "FRONTEND")[0]),
         level=0,
         time=(time - duration / 2)[order[0]],
         end_time=(time + duration / 2)[order[-1]],
         exposure_time=rows["exposure_time"].sum(),
     )
-    return Spectra(flux, axis * u.Hz, u.count, rows=rows, meta=meta, flag_bits=dict(FLAG_BITS))
 
 
 def _rows(unit: Any) -> QTable:

@@ -18,6 +18,10 @@ from csstcore.api import Spectra, UnprocessableData, caveat, each, metric, piece
 FASTEST_KM_S = 100.0
 """No observer in a low orbit is faster against LSRK."""
 FRAME = "LSRK"
+_UNEVEN = 1e-3
+"""Of a channel."""
+_FARTHEST_BANDS = 2.0
+"""Dumps on a common axis of more than this many bands are of different tunings."""
 
 
 def shift_to_lsrk(dumps: Spectra) -> Annotated[Spectra, "dumps"]:
@@ -33,7 +37,8 @@ def shift_to_lsrk(dumps: Spectra) -> Annotated[Spectra, "dumps"]:
     Parameters
     ----------
     dumps
-        In kelvin, with a common topocentric axis; time, ra, dec, vx, vy, vz in the rows.
+        In kelvin, with topocentric axes of channels of one width; time, ra, dec, vx, vy, vz in the
+        rows.
 
     Returns
     -------
@@ -45,18 +50,13 @@ def shift_to_lsrk(dumps: Spectra) -> Annotated[Spectra, "dumps"]:
     Raises
     ------
     UnprocessableData
-        If no dump has all of them, or the axis is not evenly spaced.
+        If no dump has all of them, the axes are not evenly spaced, or so far apart that they have
+        nothing in common.
     """
     rows = rows_of(dumps)
     if "frame" in rows.colnames and FRAME in set(rows["frame"]):
         raise UnprocessableData("the dumps are at the local standard of rest already")
-    if dumps.axis.ndim != 1:
-        raise UnprocessableData("each dump has an axis of its own; expected one for all of them")
-    axis_hz = dumps.axis.to_value(u.Hz)
-    spacing_hz = (axis_hz[-1] - axis_hz[0]) / max(len(axis_hz) - 1, 1)
-    even_hz = axis_hz[0] + spacing_hz * np.arange(len(axis_hz))
-    if spacing_hz == 0 or np.max(np.abs(axis_hz - even_hz)) > 1e-3 * abs(spacing_hz):
-        raise UnprocessableData("the frequency axis is not evenly spaced")
+    low_hz, spacing_hz = _edges(dumps)
     velocity = _velocities(dumps)
     known = np.isfinite(velocity)
     if not known.any():
@@ -64,11 +64,20 @@ def shift_to_lsrk(dumps: Spectra) -> Annotated[Spectra, "dumps"]:
     if not known.all():
         caveat(f"{np.sum(~known)} of {len(known)} dumps have no velocity and are left out")
     factor = doppler_factor(velocity)
-    edges = (axis_hz[[0, -1]] + np.array([-0.5, 0.5]) * spacing_hz) / spacing_hz
-    first = int(np.ceil(edges[0] * _extreme(factor, spacing_hz < 0) + 0.5 - 1e-6))
-    last = int(np.floor(edges[1] * _extreme(factor, spacing_hz > 0) - 0.5 + 1e-6))
+    common_hz = float(np.median(spacing_hz[known]))
+    begin = low_hz * factor / common_hz
+    end = begin + dumps.flux.shape[1] * spacing_hz * factor / common_hz
+    first = int(np.ceil(np.nanmin(begin) + 0.5 - 1e-6))
+    last = int(np.floor(np.nanmax(end) - 0.5 + 1e-6))
+    if last - first > _FARTHEST_BANDS * dumps.flux.shape[1]:
+        raise UnprocessableData(
+            f"the axes of the dumps lie up to {(last - first) * abs(common_hz) / 1e6:.0f} MHz apart; "
+            "expected one tuning"
+        )
     channels = np.arange(first, last + 1)
-    flux, variance, flags, squares = _resampled(dumps, factor, edges[0], first, len(channels))
+    step = common_hz / (factor * spacing_hz)
+    start = (first - 0.5 - begin) * step
+    flux, variance, flags, squares = _resampled(dumps, start, step, len(channels))
     kept = rows.copy()
     kept["velocity_shift"] = velocity * u.km / u.s
     kept["frame"] = np.full(len(rows), FRAME)
@@ -77,7 +86,7 @@ def shift_to_lsrk(dumps: Spectra) -> Annotated[Spectra, "dumps"]:
     bits[~known] |= FLAG_BITS["pointing"]
     kept["flag"] = bits.astype(np.int32)
     metric("velocity_range_km_s", float(np.ptp(velocity[known])))
-    axis = (channels * spacing_hz * u.Hz).to(dumps.axis.unit)
+    axis = (channels * common_hz * u.Hz).to(dumps.axis.unit)
     return replace(dumps, flux=flux, variance=variance, flags=flags, rows=kept, axis=axis)
 
 
@@ -97,17 +106,40 @@ def _velocities(dumps: Spectra) -> NDArray[np.float64]:
     return velocity
 
 
-def _extreme(factor: NDArray[np.float64], largest: bool) -> float:
-    return float(np.nanmax(factor) if largest else np.nanmin(factor))
+def _edges(dumps: Spectra) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where the first channel of each dump begins, and the width of its channels, in Hz.
+
+    Raises
+    ------
+    UnprocessableData
+        If the channels are not evenly spaced, or differ in width between dumps.
+    """
+    axis_hz = np.atleast_2d(dumps.axis.to_value(u.Hz))
+    spacing_hz = (axis_hz[:, -1] - axis_hz[:, 0]) / max(axis_hz.shape[1] - 1, 1)
+    even_hz = axis_hz[:, :1] + spacing_hz[:, None] * np.arange(axis_hz.shape[1])
+    if np.any(spacing_hz == 0) or np.any(
+        np.abs(axis_hz - even_hz) > _UNEVEN * np.abs(spacing_hz[:, None])
+    ):
+        raise UnprocessableData("the frequency axis is not evenly spaced")
+    common_hz = np.median(spacing_hz)
+    if np.any(np.abs(spacing_hz / common_hz - 1) > _UNEVEN):
+        raise UnprocessableData(
+            f"channels of the dumps are {spacing_hz.min():.1f} to {spacing_hz.max():.1f} Hz wide; "
+            "expected one width"
+        )
+    return tuple(
+        np.broadcast_to(values, len(dumps))
+        for values in (axis_hz[:, 0] - spacing_hz / 2, spacing_hz)
+    )
 
 
 def _resampled(
-    dumps: Spectra, factor: NDArray[np.float64], edge: float, first: int, channels: int
+    dumps: Spectra, start: NDArray[np.float64], step: NDArray[np.float64], channels: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint16], NDArray[np.float64]]:
     """Return flux, variance, flags and the mean squared weights on the common axis.
 
-    Edges are in units of the spacing: that of the first channel of the dumps, topocentric, and
-    that of the first channel of the common axis, at ``first - 1/2``.
+    Where the common axis begins on the scale of the channels of each dump, and the width of its
+    channels there.
     """
     flux = np.full((len(dumps), channels), np.nan, np.float32)
     variance = np.full(flux.shape, np.nan, np.float32)
@@ -119,13 +151,13 @@ def _resampled(
 
     def resample_rows(piece: slice) -> None:
         for row in range(piece.start, piece.stop):
-            if np.isfinite(factor[row]):
+            if np.isfinite(start[row]):
                 squares[row] = resample(
                     dumps.flux[row],
                     unknown if dumps.variance is None else dumps.variance[row],
                     unflagged if dumps.flags is None else dumps.flags[row],
-                    (first - 0.5) / factor[row] - edge,
-                    1 / factor[row],
+                    start[row],
+                    step[row],
                     flux[row],
                     variance[row],
                     flags[row],

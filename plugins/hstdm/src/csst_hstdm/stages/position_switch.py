@@ -11,6 +11,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from pydantic import Field
 
+from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.radiometer import difference_noise
 from csstcore.api import Spectra, UnprocessableData, caveat, metric
 
@@ -36,7 +37,8 @@ def calibrate_noise_diode(
     dumps
         Counts; ``rows`` as the reader ``hstdm.single_dish`` gives them.
     edge_fraction
-        Part of the band left out at either end for the system temperature.
+        Part of the band at either end that is left out for the system temperature, and flagged
+        ``bad_channel``: the filters cut it off.
     t_sys_kelvin
         System temperature of dumps whose OFF was observed without diode; by default they are
         left out.
@@ -83,14 +85,19 @@ def calibrate_noise_diode(
         )
     metric("t_sys_kelvin", float(np.median([t_sys for _, t_sys, _ in kept])))
     metric("calibrated_spectra", len(kept))
+    channels = dumps.flux.shape[1]
+    edge = int(edge_fraction * channels)
+    flags = np.zeros((len(kept), channels), np.uint16)
+    flags[:, :edge] = flags[:, channels - edge :] = FLAG_BITS["bad_channel"]
     return Spectra(
         flux=np.asarray(flux, np.float32),
         axis=axes[0] if dumps.axis.ndim == 1 else u.Quantity(axes),
         unit=u.K,
-        variance=np.repeat(np.asarray(variances, np.float32)[:, None], dumps.flux.shape[1], axis=1),
+        variance=np.repeat(np.asarray(variances, np.float32)[:, None], channels, axis=1),
+        flags=flags,
         rows=_kept_rows(rows, kept),
         meta=dumps.meta,
-        flag_bits=dumps.flag_bits,
+        flag_bits=dict(FLAG_BITS),
     )
 
 
