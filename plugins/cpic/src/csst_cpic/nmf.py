@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-ITERATIONS: Final = 300
+ITERATIONS: Final = 500
 TOLERANCE: Final = 1e-5
-"""Updates end when the residual falls by less than this part of itself over ten of them."""
+"""Steps end when the residual falls by less than this part of itself over ten of them."""
 
 
 def nmf_models(
@@ -21,10 +21,11 @@ def nmf_models(
 ) -> NDArray[np.float64]:
     """Return the model of each frame by non-negative components of its reference frames.
 
-    The references are factorised with multiplicative updates (Lee & Seung 2001; for high
-    contrast Ren et al. 2018, ApJ 852, 104), and each frame is fitted with amplitudes that are
-    not negative. Components are made once for all frames with the same references: quick with
-    a library, slow where the rotation gives each frame its own.
+    After Ren et al. (2018, ApJ 852, 104), but the references are factorised component by
+    component (Cichocki & Phan 2009, IEICE Trans. E92-A, 708), in a tenth of the steps that
+    multiplicative updates take. Each frame is fitted with amplitudes that are not negative.
+    Components are made once for all frames with the same references: quick with a library,
+    slow where the rotation gives each frame its own.
 
     Parameters
     ----------
@@ -73,21 +74,27 @@ def non_negative_components(
         Shape (components, pixels).
     """
     amplitudes, basis = _start(references, min(components, len(references)))
-    tiny = np.finfo(float).tiny
     total = float(np.sum(references**2))
     before = np.inf
     for iteration in range(ITERATIONS):
-        basis *= (amplitudes.T @ references) / np.maximum((amplitudes.T @ amplitudes) @ basis, tiny)
-        products = references @ basis.T
-        gram = basis @ basis.T
-        amplitudes *= products / np.maximum(amplitudes @ gram, tiny)
+        _improve(basis, amplitudes.T @ references, amplitudes.T @ amplitudes)
+        products, gram = references @ basis.T, basis @ basis.T
+        _improve(amplitudes.T, products.T, gram)
         if iteration % 10 == 9:
-            inner = amplitudes.T @ amplitudes
-            residual = total - 2 * float(np.sum(amplitudes * products)) + np.sum(inner * gram)
-            if not residual < before * (1 - TOLERANCE):
+            fit = 2 * np.sum(amplitudes * products) - np.sum((amplitudes.T @ amplitudes) * gram)
+            if not total - fit < before * (1 - TOLERANCE):
                 break
-            before = float(residual)
+            before = float(total - fit)
     return basis
+
+
+def _improve(
+    rows: NDArray[np.float64], products: NDArray[np.float64], gram: NDArray[np.float64]
+) -> None:
+    """Bring one row after another to its best place above zero, the others fixed."""
+    for k, length in enumerate(np.diag(gram)):
+        if length > 0:
+            rows[k] = np.maximum(rows[k] + (products[k] - gram[k] @ rows) / length, 0.0)
 
 
 def _start(
@@ -95,12 +102,10 @@ def _start(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Start from singular vectors, of each the sign that carries more.
 
-    After Boutsidis & Gallopoulos (2008, Pattern Recognition 41, 1350); zeros, which updates
-    cannot leave, become a hundredth of the mean.
+    After Boutsidis & Gallopoulos (2008, Pattern Recognition 41, 1350).
     """
-    values, vectors = np.linalg.eigh(references @ references.T)
+    _, vectors = np.linalg.eigh(references @ references.T)
     vectors = vectors[:, ::-1][:, :components]
-    values = np.maximum(values[::-1][:components], 0)
     rows = vectors.T @ references
     amplitudes, basis = np.empty_like(vectors), np.empty_like(rows)
     for k in range(components):
@@ -111,6 +116,4 @@ def _start(
             sides, key=lambda side: float(np.linalg.norm(side[0]) * np.linalg.norm(side[1]))
         )
         amplitudes[:, k], basis[k] = left, right
-    floor = 0.01
-    amplitudes = np.maximum(amplitudes, floor * max(float(amplitudes.mean()), 1e-300))
-    return amplitudes, np.maximum(basis, floor * max(float(basis.mean()), 1e-300))
+    return amplitudes, basis

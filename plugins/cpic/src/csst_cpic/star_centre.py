@@ -233,8 +233,11 @@ def _fit_window(
     normal = fit.jac.T @ fit.jac
     if not fit.success or not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e14:
         return None
-    freedom = max(len(values) - len(start), 1)
-    error = np.sqrt(np.abs(np.diag(np.linalg.inv(normal))) * 2 * fit.cost / freedom)
+    # errors from the residuals themselves, which are larger where there is more light
+    inverse = np.linalg.inv(normal)
+    spread = np.sqrt(len(values) / max(len(values) - len(start), 1))
+    influence = inverse @ (fit.jac.T * fit.fun)
+    error = spread * np.sqrt(np.sum(influence**2, axis=1))
     p = fit.x
     round_enough = p[3] > curve / 9 and p[4] > curve / 9 and 4 * p[3] * p[4] > p[5] ** 2
     if not round_enough or np.hypot(p[1], p[2]) > half:
