@@ -14,6 +14,8 @@ from csstcore.api import compiled, each, pieces
 
 LEAST_COVERAGE: Final = 0.7
 """An aperture counts if at least this part of it has values."""
+LEAST_RING: Final = 0.5
+"""A ring counts if at least this part of its apertures has values."""
 _NEIGHBOURS: Final = 2
 _SUBPIXELS: Final = 20
 
@@ -83,7 +85,7 @@ def ratios(
     -------
     ratio, apertures
         The ratio, and ``n_2 + 1``; Student's t has ``n_2 - 1`` degrees of freedom. NaN where
-        fewer than three apertures have values.
+        fewer than three apertures, or less than half of the ring, have values.
     """
     row, column = central_pixel(sums.shape)
     ratio = np.empty(len(rows))
@@ -130,12 +132,12 @@ def _ratios(
             if np.isfinite(value):
                 others[found] = value
                 found += 1
-        if found + 1 < LEAST_APERTURES:
+        if found < max(LEAST_APERTURES - 1, LEAST_RING * (count - 3)):
             continue
         mean = others[:found].mean()
         scatter = np.sqrt(np.sum((others[:found] - mean) ** 2) / (found - 1))
         used[k] = found + 1
-        if scatter > 0:
+        if scatter > 1e-12 * abs(mean):
             ratio[k] = (tested - mean) / (scatter * np.sqrt(1 + 1 / found))
 
 

@@ -27,9 +27,9 @@ def signal_to_noise(residual: Image, reduction: Table) -> Annotated[Image, "sign
     Returns
     -------
     Image
-        Ratio, NaN where fewer than three apertures have values; the variance is that of a ratio
-        S of n apertures, ``1 + S^2 / (2 (n - 2))``. Metrics ``largest_ratio``, ``largest_x`` and
-        ``largest_y`` (from 1).
+        Ratio, NaN where fewer than three apertures or half of a ring have values; the variance
+        is that of a ratio S of n apertures, ``1 + S^2 / (2 (n - 2))``. Metrics
+        ``largest_ratio``, ``largest_x`` and ``largest_y`` (from 1).
     """
     settings = Reduction.from_table(reduction.table)
     sums = aperture_sums(residual.data, settings.fwhm_pixel)
