@@ -261,6 +261,65 @@ def test_faults_are_flagged() -> None:
     assert any("clock is off" in caveat for caveat in notes.caveats)
 
 
+@pytest.mark.parametrize(("continuum_kelvin", "size_arcsec"), [(30.0, 0.0), (200.0, 150.0)])
+def test_a_bright_source_with_a_narrow_line_in_a_map(
+    continuum_kelvin: float, size_arcsec: float
+) -> None:
+    """Neither is a hit nor a change of gain; hits upon them are found."""
+    source = {"peak_kelvin": 20.0, "fwhm_kms": 0.3, "size_arcsec": size_arcsec}
+    run = simulated(
+        channels=1024,
+        source=[source | {"continuum_kelvin": continuum_kelvin}],
+        file_type="OTFM",
+        rows=9,
+        on_dumps=20,
+    )
+    dumps, _, _, notes = level_1(run)
+    hits = run.hit_truth.table
+    hit = np.zeros(run.dumps.flux.shape, bool)
+    hit[hits["row"] - 1, hits["channel"] - 1] = True
+    found = (run.dumps.flags & FLAG_BITS["cosmic_ray"]) != 0
+    assert np.mean(found[hit]) >= 0.98
+    assert np.count_nonzero(found & ~hit) <= 1
+    assert not np.any(dumps.flags & ~np.uint16(FLAG_BITS["cosmic_ray"]))
+    assert not notes.caveats
+
+
+@pytest.mark.parametrize(
+    ("continuum_kelvin", "step"), [(0.0, 0.015), (0.0, -0.015), (30.0, 0.04), (30.0, -0.04)]
+)
+def test_a_row_of_another_gain_is_flagged(continuum_kelvin: float, step: float) -> None:
+    source = {"peak_kelvin": 20.0, "fwhm_kms": 2.0, "size_arcsec": 300.0}
+    run = simulated(
+        channels=2048,
+        source=[source | {"continuum_kelvin": continuum_kelvin}],
+        file_type="OTFM",
+        rows=6,
+        on_dumps=20,
+    )
+    on = np.flatnonzero(np.asarray(run.dumps.rows["state"]) == "ON")
+    run.dumps.flux[on[40:60]] *= 1 + step
+    dumps, _, _, _ = level_1(run)
+    unstable = np.all(dumps.flags & FLAG_BITS["unstable_gain"], axis=1)
+    assert np.all(unstable[40:60])
+    assert np.sum(unstable) == 20
+
+
+@pytest.mark.parametrize("jump_s", [1500.0, 4000.0, 9000.0])
+def test_clocks_that_jump_far_are_flagged(jump_s: float) -> None:
+    """With an orbit whose node drifts; the pause before is a third of an orbit, and no jump."""
+    values: dict[str, Any] = {"cycles": 2, "gap_s": 1800.0, "load_interval_s": 1e5, "channels": 64}
+    quiet = simulated(**values)
+    flag_dumps(quiet.dumps, shipped_receiver())
+    assert not np.any(quiet.dumps.rows["flag"])
+    run = simulated(faults={"clock_jump_dump": 28, "clock_jump_s": jump_s}, **values)
+    flag_dumps(run.dumps, shipped_receiver())
+    jumped = (run.dumps.rows["flag"] & FLAG_BITS["pointing"]) != 0
+    assert np.flatnonzero(jumped).tolist() == list(range(28, 56)) or (
+        np.flatnonzero(jumped).tolist() == list(range(28))
+    )
+
+
 def test_a_line_in_the_off_is_flagged() -> None:
     run = simulated(
         channels=1024, cycles=4, off_dumps=20, load_dumps=15, faults={"off_line_kelvin": 2.0}

@@ -275,11 +275,12 @@ def test_dead_loads_and_skies_never_give_numbers_without_flags(make_sky, make_sc
             assert np.all(calibrated.flags != 0), (state, value)
 
 
-def test_an_off_colder_than_nothing_is_flagged(make_sky, make_schedule, receiver):
+@pytest.mark.parametrize("factor", [0.8, 1.15])
+def test_an_off_that_no_sky_can_be_is_flagged(make_sky, make_schedule, receiver, factor):
     sky = make_sky(channels=256)
     states, time_s = make_schedule(2)
     dumps = sky.dumps(states, time_s, 1.0)
-    dumps.flux[np.isin(states, ["OFF", "ON"])] *= 0.8
+    dumps.flux[np.isin(states, ["OFF", "ON"])] *= factor
     with collecting() as notes:
         calibrated, _, _ = level_1(dumps, receiver, sky.sideband_gain())
     assert np.all(calibrated.flags & FLAG_BITS["unstable_gain"])

@@ -66,15 +66,15 @@ def test_faint_lines_of_one_position_are_found_together():
     assert not all(np.any(lines) for lines in still[:10])
 
 
-def test_shifts_of_offs_follow_the_orbit(make_sky):
+def test_shifts_of_offs_follow_the_orbit(make_sky, receiver):
     time_s = 300.0 * np.arange(8)
     dumps = make_sky(channels=256).dumps(["OFF"] * 8, time_s, 1.0)
     dumps.rows["dec"][6:] = -6.0 * u.deg
     offs = average_blocks([dumps], ("OFF",), gap_s=30.0, tuning_range_hz=5e7)
-    shifts = off_shifts([dumps], offs, 5e7)
+    shifts = off_shifts([dumps], offs, receiver)
     assert np.ptp(shifts[:, 0]) > 100
     assert shifts[:, 1].tolist() == [0] * 6 + [6] * 2
     lost = dumps.rows.copy()
     lost.remove_columns(["ra", "dec"])
     dumps.rows = QTable(lost)
-    assert not np.any(off_shifts([dumps], offs, 5e7))
+    assert not np.any(off_shifts([dumps], offs, receiver))

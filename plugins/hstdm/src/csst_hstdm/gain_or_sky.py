@@ -28,10 +28,10 @@ BOX = 16
 """Channels over which lines are looked for."""
 LINE = 4.0
 """In units of the scatter."""
-INEXACT = 0.1
+INEXACT = 0.02
 """Part of a continuum source that the shape of the system temperature may leave."""
-SAME_PLACE_DEG = 1e-3
-"""Dumps that look nearer to each other stare at one position: a twentieth of the beam."""
+SAME_PLACE_BEAM = 0.05
+"""Dumps that look nearer to each other stare at one position."""
 MOTION = 0.02
 """Part of a source by which dumps of one position may differ."""
 SURE = 5.0
@@ -52,7 +52,7 @@ class Step:
 def gain_steps(
     excess: Plane,
     run: NDArray[np.int64],
-    direction_deg: Plane,
+    direction_beam: Plane,
     ratios: Ratios,
     shape: Shape,
     limit: float,
@@ -65,8 +65,8 @@ def gain_steps(
         Mean over the band of ON over OFF, less 1, of each dump; NaN for those not looked at.
     run
         A number for each run of dumps without a gap.
-    direction_deg
-        Right ascension and declination, shape (dumps, 2).
+    direction_beam
+        Right ascension and declination in beams, shape (dumps, 2).
     ratios
         Gives the spectrum of ON over OFF, less 1, of several dumps.
     shape
@@ -74,7 +74,7 @@ def gain_steps(
     limit
         Least relative change.
     """
-    for dumps, step in _changed_runs(excess, run, direction_deg, limit):
+    for dumps, step in _changed_runs(excess, run, direction_beam, limit):
         excess = excess.copy()
         excess[dumps] = np.nan
         yield Step(dumps, step, True)
@@ -93,19 +93,19 @@ def gain_steps(
 
 
 def _changed_runs(
-    excess: Plane, run: NDArray[np.int64], direction_deg: Plane, limit: float
+    excess: Plane, run: NDArray[np.int64], direction_beam: Plane, limit: float
 ) -> Iterator[tuple[NDArray[np.intp], float]]:
     """Yield runs that stare at a position where others see another level; of two, both."""
     levels, places, members = [], [], []
     for number in np.unique(run):
         dumps = np.flatnonzero((run == number) & np.isfinite(excess))
-        if len(dumps) and np.all(np.ptp(direction_deg[dumps], axis=0) < SAME_PLACE_DEG):
+        if len(dumps) and np.all(np.ptp(direction_beam[dumps], axis=0) < SAME_PLACE_BEAM):
             levels.append(float(np.median(excess[dumps])))
-            places.append(direction_deg[dumps[0]])
+            places.append(direction_beam[dumps[0]])
             members.append(dumps)
     level, place = np.array(levels), np.array(places).reshape(-1, 2)
     for k, dumps in enumerate(members):
-        same = np.all(np.abs(place - place[k]) < SAME_PLACE_DEG, axis=1)
+        same = np.all(np.abs(place - place[k]) < SAME_PLACE_BEAM, axis=1)
         others = level[same & (np.arange(len(level)) != k)]
         if len(others):
             usual = float(np.median(level[same] if len(others) > 1 else others))

@@ -13,6 +13,7 @@ from csst_hstdm.averages import Average
 from csst_hstdm.dump_rows import numbers, rows_of, seconds, states, tuning
 from csst_hstdm.line_places import line_places
 from csst_hstdm.outliers import MAD_TO_SIGMA
+from csst_hstdm.receiver import Receiver
 from csstcore.api import Spectra
 
 NARROWEST = 4
@@ -20,14 +21,11 @@ NARROWEST = 4
 WIDE = 16
 """Lines wider than this part of the band leave too little of it to tell the scatter: that of the
 next narrower widths stands for it, as large for waves, less by the root for what is wider."""
-SAME_PLACE_DEG = 0.02
-"""OFFs nearer to each other than a beam are one position."""
-
 Plane = NDArray[np.float64]
 
 
 def off_shifts(
-    series: Sequence[Spectra], offs: Sequence[Average], range_hz: float
+    series: Sequence[Spectra], offs: Sequence[Average], receiver: Receiver
 ) -> NDArray[np.int64]:
     """Return by how many channels lines are shifted in each OFF, and the number of its position.
 
@@ -37,8 +35,8 @@ def off_shifts(
         All files.
     offs
         OFFs of one tuning.
-    range_hz
-        Local oscillators that differ by less belong to one tuning.
+    receiver
+        Range of one tuning; beam, as OFFs nearer to each other are one position.
 
     Returns
     -------
@@ -49,7 +47,7 @@ def off_shifts(
     for part in series:
         rows = rows_of(part)
         off = states(rows) == "OFF"
-        if off.any() and tuning(part).near(offs[0].tuning, range_hz):
+        if off.any() and tuning(part).near(offs[0].tuning, receiver.tuning_range_hz):
             place = line_places(part)[off]
             sky = [
                 numbers(rows, name, u.deg)[off] for name in ("ra", "dec") if name in rows.colnames
@@ -65,9 +63,10 @@ def off_shifts(
     place, ra, dec = value[known][nearest].T
     shifts[:, 0] = np.round(place - place[0])
     across = np.cos(np.radians(dec))
+    beam_deg = float(receiver.beam_fwhm_arcsec(offs[0].tuning.first_hz)) / 3600
     for k in range(len(offs)):
         apart = np.hypot((ra - ra[k] + 180) % 360 - 180, 0.0) * across
-        near = np.hypot(apart, dec - dec[k]) <= SAME_PLACE_DEG
+        near = np.hypot(apart, dec - dec[k]) <= beam_deg
         shifts[k, 1] = np.argmax(near)
     return shifts
 

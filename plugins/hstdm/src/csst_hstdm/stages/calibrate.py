@@ -136,7 +136,7 @@ def calibrate(
                     same,
                     receiver,
                     sideband_gain,
-                    off_shifts(series, same, range_hz),
+                    off_shifts(series, same, receiver),
                     (off_line_threshold, gain_jump, longest_load_gap_s),
                 )
             except UnprocessableData as error:
@@ -175,6 +175,7 @@ class _Calibration:
     samples_per_second: float
     shape: Shape
     """Of the system temperature."""
+    beam_deg: float
 
     @classmethod
     def of(
@@ -259,6 +260,7 @@ class _Calibration:
             (error / gain) ** 2,
             samples,
             _shape(t_sys, curve, offs, samples),
+            float(receiver.beam_fwhm_arcsec(np.median(axis_hz))) / 3600,
         )
 
 
@@ -387,9 +389,10 @@ def _flag_steps(
     known = {"ra", "dec"} <= set(rows.colnames)
     direction = [numbers(rows, name, u.deg)[on] for name in ("ra", "dec")] if known else []
     direction_deg = np.stack(direction, axis=1) if known else np.full((len(on), 2), np.nan)
+    direction_beam = direction_deg / calibration.beam_deg
     noise = np.sqrt(1 / (calibration.samples_per_second * np.nanmin(exposure_s[on])))
     least = max(limit, STEPS_SIGMA * float(noise) / np.sqrt(part.flux.shape[1]))
-    for step in gain_steps(excess, run, direction_deg, ratios, calibration.shape, least):
+    for step in gain_steps(excess, run, direction_beam, ratios, calibration.shape, least):
         bits[step.dumps] |= FLAG_BITS["unstable_gain"]
         flags[step.dumps] |= np.uint16(FLAG_BITS["unstable_gain"])
         cause = "" if step.known else ", or a continuum source that cannot be told from it"
