@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from csst_hstdm.exposure import exposure, main
+from csst_hstdm.receiver import Receiver
+from csst_hstdm.stages.calibrate import calibrate
+from csst_hstdm.stages.solve_loads import solve_loads
 
 
 @pytest.mark.parametrize(("on_num", "line_num"), [(1, 1), (16, 3)])
@@ -42,6 +50,43 @@ def test_the_command_prints_text_and_json(capsys: pytest.CaptureFixture[str]) ->
     assert main(["otf", *common, "--on-num", "30", "--line-num", "20", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["off_s"] == pytest.approx(found["on_s"] * np.sqrt(30))
+
+
+def command(*words: str) -> str:
+    """What the command prints that the package declares, in a process of its own."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    place = project["scripts"]["hstdm-exposure"]
+    code = f"import sys; from pkgutil import resolve_name; sys.exit(resolve_name({place!r})())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    )
+    return " ".join(done.stdout.split())
+
+
+def test_the_declared_command_runs_and_says_what_it_wants() -> None:
+    words = ("--tsys", "300", "--df", "73242.1875", "--sigma", "0.1", "--json")
+    found = json.loads(command("target", *words))
+    assert found["on_s"] == pytest.approx(2 * 3000**2 / 73242.1875)
+    assert "T_sys(SSB) = T_sys(DSB) / (G_s eta_l)" in command("-h")
+    assert "single sideband, T_A*" in command("target", "-h")
+
+
+def test_the_system_temperature_of_level_1_is_converted_as_is_said(
+    make_sky: Any, receiver: Receiver
+) -> None:
+    """Noise of calibrated ON - OFF pairs with T_sys(DSB) / (G_s eta_l), as the calculator has it."""
+    states = (["HOT"] * 40 + ["COLD"] * 40 + ["OFF"] * 10 + ["ON"] * 10) * 2 + ["HOT", "COLD"] * 20
+    sky = make_sky(sideband_ripple=0.0)
+    dumps = sky.dumps(states, np.arange(len(states)) + 0.5, 1.0)
+    gain = sky.sideband_gain()
+    loads = solve_loads([dumps], receiver, gain)
+    (calibrated,), _ = calibrate([dumps], loads, receiver, gain)
+    t_sys_dsb = np.median(calibrated.rows["t_sys"].value)
+    step = np.diff(calibrated.flux[:10].mean(axis=0)) / np.sqrt(2)
+    times = exposure(
+        tsys=t_sys_dsb / (0.49 * receiver.eta_l), df=1.2e9 / 16384, sigma=float(np.std(step))
+    )
+    assert (times.on_s, times.off_s) == pytest.approx((10.0, 10.0), rel=0.15)
 
 
 @pytest.mark.parametrize(

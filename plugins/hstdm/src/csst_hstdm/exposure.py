@@ -1,4 +1,10 @@
-"""Console command ``hstdm-exposure``: how long to observe for a wanted noise."""
+"""Console command ``hstdm-exposure``: how long to observe for a wanted noise.
+
+System temperature and noise are on one scale, that of antenna temperatures T_A* of the signal
+sideband: ``T_sys(SSB) = T_sys(DSB) / (G_s eta_l)``. Level 1 writes double-sideband ones (TSYS);
+with G_s = 0.5 and eta_l = 0.96 they are to be multiplied by 2.08. Noise of T_mb is that of T_A*
+times ``eta_l / eta_mb``.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +56,11 @@ def exposure(
     Parameters
     ----------
     tsys
-        System temperature on the scale of `sigma`, K.
+        Single-sideband system temperature on the scale T_A*, K; see the module for that of Level 1.
     df
         Resolution wanted, Hz.
     sigma
-        Noise of ON - OFF wanted, K.
+        Noise of ON - OFF wanted, T_A* in K.
     eta
         Efficiency of the spectrometer, more than 0 and at most 1.
     on_num
@@ -100,15 +106,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="hstdm-exposure", description="Integration times of HSTDM for a wanted noise."
+        prog="hstdm-exposure",
+        description="Integration times of HSTDM for a wanted noise. Temperatures are on the scale "
+        "T_A* of the signal sideband: T_sys(SSB) = T_sys(DSB) / (G_s eta_l), about 2.1 times the "
+        "double-sideband TSYS of Level 1.",
     )
     modes = parser.add_subparsers(dest="mode", required=True)
     target = modes.add_parser("target", help="one position, ON and OFF in turn")
     scan = modes.add_parser("otf", help="a map on the fly, one OFF per row")
     for each in (target, scan):
-        each.add_argument("--tsys", type=float, required=True, help="system temperature [K]")
+        each.add_argument(
+            "--tsys",
+            type=float,
+            required=True,
+            help="system temperature, single sideband, T_A* [K]",
+        )
         each.add_argument("--df", type=float, required=True, help="resolution [Hz]")
-        each.add_argument("--sigma", type=float, required=True, help="wanted noise [K]")
+        each.add_argument("--sigma", type=float, required=True, help="wanted noise, T_A* [K]")
         each.add_argument("--eta", type=float, default=1.0, help="efficiency of the spectrometer")
         each.add_argument("--json", action="store_true", help="print JSON")
     scan.add_argument("--on-num", type=int, required=True, help="ON positions per OFF, in a row")

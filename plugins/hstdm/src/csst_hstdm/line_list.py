@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from csst_hstdm.doppler import LIGHT_KM_S
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Line:
@@ -24,11 +26,12 @@ class LineList:
 
     source: str
     largest_velocity_km_s: Annotated[float, Field(gt=0)]
-    """Lines found further away from a transition than this are not named after it."""
+    """Lines that are further away from a transition than this, against the velocity of the source,
+    are not named after it."""
     lines: list[Line]
 
-    def nearest(self, frequency_hz: float, velocity_km_s: float = 0.0) -> tuple[Line | None, float]:
-        """Return the transition closest in velocity, and its velocity in km/s.
+    def candidates(self, frequency_hz: float, velocity_km_s: float) -> list[tuple[Line, float]]:
+        """Return the transitions within reach and their velocities in km/s, the nearest first.
 
         Parameters
         ----------
@@ -37,10 +40,8 @@ class LineList:
         velocity_km_s
             Of the source, radio convention.
         """
-        best: tuple[Line | None, float] = (None, float("nan"))
-        distance = self.largest_velocity_km_s
-        for line in self.lines:
-            velocity = 299792.458 * (1 - frequency_hz / line.frequency_hz)
-            if abs(velocity - velocity_km_s) <= distance:
-                best, distance = (line, velocity), abs(velocity - velocity_km_s)
-        return best
+        found = [(line, LIGHT_KM_S * (1 - frequency_hz / line.frequency_hz)) for line in self.lines]
+        near = [
+            pair for pair in found if abs(pair[1] - velocity_km_s) <= self.largest_velocity_km_s
+        ]
+        return sorted(near, key=lambda pair: abs(pair[1] - velocity_km_s))

@@ -64,14 +64,16 @@ def find_lines(
     narrowest_km_s, widest_km_s
         Full widths at half maximum that are searched.
     source_velocity_km_s
-        Of lines within reach of several transitions, the one nearest to this velocity counts.
+        Lines are named after transitions within `largest_velocity_km_s` of the list around this
+        velocity, the nearest first.
     most
         Largest number of lines.
 
     Returns
     -------
     Table
-        One row per line in the order of significance: name (empty if unknown), frequency,
+        One row per line in the order of significance: name (empty if unknown), others (further
+        transitions that it may be, with velocities; said as a caveat too), frequency,
         velocity (to the rest frequency of the name, else of the observation), fwhm, peak, flux
         of the Gaussian with errors, flux_sum within one and a half widths, chi_square.
     """
@@ -104,12 +106,19 @@ def find_lines(
         row = _row(line, peak, flux, variance / shared, baseline, axis.frequency_hz, step_km_s)
         frequency_hz = float(axis.frequency_hz[0] + line.values[1] * step_hz)
         rest = axis.rest_frequency_hz
-        named, velocity = line_list.nearest(frequency_hz, source_velocity_km_s)
-        if named is None:
-            velocity = float(velocity_km_s(np.array(frequency_hz), rest))
-        row["name"] = "" if named is None else named.name
-        row["frequency"], row["velocity"] = frequency_hz, velocity
-        row["rest_frequency"] = rest if named is None else named.frequency_hz
+        named = line_list.candidates(frequency_hz, source_velocity_km_s)
+        if named:
+            name, rest, velocity = named[0][0].name, named[0][0].frequency_hz, named[0][1]
+        else:
+            name, velocity = "", float(velocity_km_s(np.array(frequency_hz), rest))
+        row |= {"name": name, "rest_frequency": rest, "velocity": velocity}
+        row["frequency"] = frequency_hz
+        row["others"] = ", ".join(f"{other.name} {at:+.0f} km/s" for other, at in named[1:])
+        if row["others"]:
+            caveat(
+                f"the line at {frequency_hz / 1e9:.4f} GHz is called {name} at {velocity:+.0f} "
+                f"km/s; it may be {row['others']}: give source_velocity_km_s"
+            )
         rows.append(row)
     metric("lines", len(rows))
     return Table(_table(rows), spectrum.meta)
@@ -174,14 +183,15 @@ def _row(
     }
 
 
-_COLUMNS = ("name", "significance", *_UNITS, "chi_square")
+_TEXTS = ("name", "others")
+_COLUMNS = ("name", "significance", *_UNITS, "chi_square", "others")
 
 
 def _table(rows: list[dict[str, float | str]]) -> QTable:
     table = QTable()
     for name in _COLUMNS:
         values = [row[name] for row in rows]
-        if name == "name":
+        if name in _TEXTS:
             table[name] = np.array(values, dtype=str if values else "U1")
         else:
             table[name] = np.array(values, dtype=float) * _UNITS.get(name, 1)

@@ -79,10 +79,10 @@ def grid_spectra(
     if not len(ra):
         raise UnprocessableData("no dump of state ON is without flag and has a pointing")
     side = pixel_arcsec or beam_arcsec / gridding.pixels_per_beam
-    if side > beam_arcsec / LEAST_PIXELS_PER_BEAM:
+    largest = beam_arcsec / LEAST_PIXELS_PER_BEAM
+    if side > largest:
         raise UnprocessableData(
-            f"pixel_arcsec is {side:.1f}; expected at most {beam_arcsec / LEAST_PIXELS_PER_BEAM:.1f}, "
-            "half of the beam"
+            f"pixel_arcsec is {side:.1f}; expected at most {largest:.1f}, half of the beam"
         )
     wcs = tangent_plane(ra, dec, pixel_arcsec=side, margin_arcsec=beam_arcsec / 2)
     parts = [contributions(wcs, *place, shape, beam_arcsec=beam_arcsec) for place in pointed]

@@ -127,10 +127,9 @@ def _edges(dumps: Spectra) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             f"channels of the dumps are {spacing_hz.min():.1f} to {spacing_hz.max():.1f} Hz wide; "
             "expected one width"
         )
-    return tuple(
-        np.broadcast_to(values, len(dumps))
-        for values in (axis_hz[:, 0] - spacing_hz / 2, spacing_hz)
-    )
+    number = len(dumps)
+    low_hz = np.broadcast_to(axis_hz[:, 0] - spacing_hz / 2, number)
+    return low_hz, np.broadcast_to(spacing_hz, number)
 
 
 def _resampled(

@@ -184,8 +184,8 @@ def _say_doubts(
         )
     if features.crowded:
         caveat(
-            "features that stand out of the noise take most of the band: the baseline is not smooth, "
-            "and only stronger ones count as lines"
+            "features that stand out of the noise take most of the band: the baseline is not "
+            "smooth, and only stronger ones count as lines"
         )
 
 
