@@ -513,12 +513,12 @@ def csst_checks() -> list[Check]:
         Check(
             "vertical_trail_residual",
             f"{_CALIBRATION_CHECKS}:vertical_trail_residual",
-            "Part of the vertical trail that the fit leaves",
+            "Part of the vertical trail, in its first two pixels, that the fit leaves",
         ),
         Check(
             "horizontal_trail_residual",
             f"{_CALIBRATION_CHECKS}:horizontal_trail_residual",
-            "Part of the horizontal trail that the fit leaves",
+            "Part of the horizontal trail, in its first two pixels, that the fit leaves",
         ),
         Check(
             "largest_trail_chi_square",
