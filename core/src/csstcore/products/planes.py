@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import astropy.units as u
@@ -40,12 +40,35 @@ def nbytes(product: Any) -> int:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What of memory a product holds on to, as long as it is there and not changed."""
+
+    spans: tuple[tuple[int, int], ...]
+    """Bounds of its planes in memory."""
+    objects: frozenset[int]
+    """Identities of its other mutable parts."""
+
+
+def footprint(product: Any) -> Footprint:
+    """Return what of memory a product holds on to."""
+    spans = tuple(byte_bounds(plane) for plane in planes(product).values() if plane.size)
+    return Footprint(spans, frozenset(id(thing) for thing in _mutable(product)))
+
+
 def shared_planes(product: Any, others: Iterable[Any]) -> frozenset[str]:
     """Return the paths of the planes that lie in the same memory as a plane of `others`.
 
     Interleaved views of one buffer count as shared.
+
+    Parameters
+    ----------
+    product
+        A dataclass.
+    others
+        Products, or their footprints.
     """
-    spans = [byte_bounds(p) for other in others for p in planes(other).values() if p.size]
+    spans = [span for other in others for span in _footprint(other).spans]
     return frozenset(
         path
         for path, plane in planes(product).items()
@@ -62,15 +85,19 @@ def own(product: P, others: Iterable[Any]) -> P:
         A dataclass; the result is a new object of the same type that keeps every plane it
         does not share.
     others
-        Products that must stay as they are.
+        Products that must stay as they are, or their footprints.
     """
-    others = list(others)
-    shared = shared_planes(product, others)
-    objects = {id(thing) for other in others for thing in _mutable(other)}
+    held = [_footprint(other) for other in others]
+    shared = shared_planes(product, held)
+    objects = frozenset().union(*(other.objects for other in held))
     owned: P = _rebuild(
         product, "", lambda path, plane: plane.copy() if path in shared else plane, objects
     )
     return owned
+
+
+def _footprint(product: Any) -> Footprint:
+    return product if isinstance(product, Footprint) else footprint(product)
 
 
 def map_planes(product: P, change: Callable[[str, Plane], Plane]) -> P:

@@ -171,7 +171,7 @@ class Caller:
     def _still_needed(
         self, element: Element | None, needed: frozenset[str], local: Mapping[str, Any]
     ) -> list[Any]:
-        """Return every product that is read after this call, other elements' included."""
+        """Return every product that is read after this call, other elements' footprints too."""
         others = [*self.env.kept_references()]
         others += [product for name, product in local.items() if name in needed]
         for name, value in self.values.by_name.items():
@@ -179,10 +179,10 @@ class Caller:
                 if element is not None or name in needed:
                     others.append(value)
                 continue
-            for index, product in value.products.items():
+            for index, held in list(value.footprints()):
                 mine = element and value.root == element.root and index == element.index
-                if product is not None and (name in needed if mine or not element else True):
-                    others.append(product)
+                if name in needed if mine or not element else True:
+                    others.append(held)
         return others
 
     def _forget(self, name: str, element: Element | None, local: dict[str, Any]) -> None:

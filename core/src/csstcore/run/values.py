@@ -9,6 +9,7 @@ from typing import Any
 
 from csstcore.definitions.header import Header
 from csstcore.products.meta import Meta
+from csstcore.products.planes import Footprint, footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,22 @@ class Series:
 
     root: str
     products: dict[int, Any] = field(default_factory=dict)
+    _footprints: dict[int, tuple[Any, Footprint]] = field(default_factory=dict)
+
+    def footprints(self) -> Iterator[tuple[int, Footprint]]:
+        """Yield what every product holds on to, by index; found once for each.
+
+        A long series is asked for this before every call on one of its elements.
+        """
+        known = self._footprints
+        self._footprints = {}
+        for index, product in self.products.items():
+            if product is None:
+                continue
+            old = known.get(index)
+            entry = old if old and old[0] is product else (product, footprint(product))
+            self._footprints[index] = entry
+            yield index, entry[1]
 
 
 @dataclass(slots=True)
