@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, uniform_filter1d
 
 from csst_hstdm.gain_steps import sharp_edges
-from csst_hstdm.outliers import MAD_TO_SIGMA
+from csst_hstdm.scatter import scatter_about_zero
 
 Plane = NDArray[np.float64]
 
@@ -86,8 +86,6 @@ def gain_steps(
             continue
         cuts = np.flatnonzero(sharp | (np.diff(high.astype(int)) != 0)) + 1
         for a, b in pairwise([0, *cuts, len(members)]):
-            if not high[a]:
-                continue
             edges = [bool(sharp[i]) for i in (a - 1, b - 1) if 0 <= i < len(sharp)]
             yield from _steps(members[a:b], edges, ratios, shape, limit)
 
@@ -123,8 +121,10 @@ def _steps(
         part = dumps[first : first + TOGETHER]
         ratio = ratios.mean(part)
         excess = float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else np.nan
-        if not abs(excess) > limit:
-            continue  # lines alone
+        if not abs(excess) > limit:  # lines alone, or a gain that hides a source
+            if shape.is_gain(ratio, excess, limit):
+                yield Step(part, excess, True)
+            continue
         gain = True if excess < 0 else shape.is_gain(ratio, excess, limit)
         if gain is None:
             if whole is None:
@@ -191,7 +191,7 @@ class Shape:
             slope = _slope(x[keep], y[keep])
             left = uniform_filter1d(y - slope * x, BOX)
             left -= np.median(left[keep])
-            scatter = MAD_TO_SIGMA * np.median(np.abs(left[keep]))
+            scatter = scatter_about_zero(left[keep])
             lines = binary_dilation(np.abs(left) > LINE * scatter, iterations=BOX)
             if np.mean(lines) > 0.7:
                 return None
