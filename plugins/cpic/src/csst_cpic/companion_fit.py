@@ -44,6 +44,8 @@ _LONGEST_FWHM: Final = 0.5
 _LOST_FWHM: Final = 1.5
 """Farther from the guess it is another source, or none."""
 _ITERATIONS: Final = 12
+_LEAST_ERROR: Final = 0.02
+"""Steps are in units of the errors, but of no less than this, of flux and FWHM."""
 _CHANGED: Final = 1.0
 """After a step longer than this, in standard deviations, derivatives are measured anew."""
 _LEAST_PLACES: Final = 4
@@ -82,13 +84,14 @@ def fit_companion(
     """
     source = guess if guess.contrast else _first_contrast(experiment, guess, others)
     size = np.inf
+    least = _LEAST_ERROR * np.array([1.0, experiment.fwhm_pixel, experiment.fwhm_pixel])
     for _ in range(_ITERATIONS):
         ring = _Ring(experiment, source, others)
         image = ring.image(take=[source])
         if size > _CHANGED:
             linear = ring.linear(image)
         step = -linear.step(image)
-        size = float(np.max(np.abs(step) / linear.formal_errors))
+        size = float(np.max(np.abs(step) / np.maximum(linear.formal_errors, least)))
         if size < _CONVERGED:
             break
         source = ring.moved(step)
