@@ -62,7 +62,7 @@ def test_multiplication_has_the_mean_and_excess_noise_of_its_stages(
     em_gain: float, stages: int | None
 ) -> None:
     charge = np.full((400, 500), 5.0, np.float32)
-    multiply(charge, register(em_gain, stages=stages), np.random.default_rng(1))
+    multiply(charge, 0 * charge, register(em_gain, stages=stages), np.random.default_rng(1))
     noise = 2 * (em_gain - 1) * em_gain ** (-(STAGES + 1) / STAGES) + 1 / em_gain
     expected = (noise if stages else 2.0) - 1
     assert charge.mean() / em_gain / 5 == pytest.approx(1, abs=0.004)
@@ -84,7 +84,7 @@ def test_output_of_one_electron_is_that_of_the_chain_of_stages(
 
 def test_charge_born_in_the_register_has_passed_a_part_of_it() -> None:
     charge = np.zeros((1000, 1000), np.float32)
-    multiply(charge, register(500.0, serial_cic=0.02), np.random.default_rng(2))
+    multiply(charge, 0 * charge, register(500.0, serial_cic=0.02), np.random.default_rng(2))
     born = charge[charge > 0]
     assert len(born) / charge.size == pytest.approx(0.02, rel=0.02)
     assert born.mean() == pytest.approx((500 - 1) / np.log(500), rel=0.05)
@@ -93,8 +93,10 @@ def test_charge_born_in_the_register_has_passed_a_part_of_it() -> None:
 def test_charge_beyond_the_full_well_flows_on_into_the_next_row() -> None:
     charge = np.zeros((3, 10), np.float32)
     charge[0, 8] = 5000.0
+    particles = np.where(charge > 0, 0.75, 0).astype(np.float32)
     tail = multiply(
         charge,
+        particles,
         register(1.0, full_well=1000.0, tail_threshold=500.0, tail_fraction=0.02),
         np.random.default_rng(1),
     )
@@ -105,7 +107,8 @@ def test_charge_beyond_the_full_well_flows_on_into_the_next_row() -> None:
     np.testing.assert_allclose(trail[1:] / trail[:-1], np.exp(-1 / 8), rtol=0.01)
     assert charge.sum() == pytest.approx(5000, abs=8)
     assert not tail[0, :9].any()
-    assert (tail[1, :4] > 0).all()
+    assert tail[0, 9] == pytest.approx(0.75 * 4000, rel=1e-3)
+    np.testing.assert_allclose(tail[1, 4:], 0.75 * charge[1, 4:], rtol=1e-4)
 
 
 @pytest.mark.parametrize("mean", [0.01, 1.5, 40.0])

@@ -73,6 +73,7 @@ def electrons(run: CpicSimulation) -> NDArray[np.float64]:
         ({"em_gain": 0.5}, "observation.0.em_gain: Input should be greater than or equal to 1"),
         ({"filter": "r"}, "filter: Input should be 'f565', 'f661', 'f743' or 'f883'"),
         ({"time": "tomorrow"}, "observation.0.time"),
+        ({"exposure_time_s": float("inf")}, "exposure_time_s: Input should be a finite number"),
     ],
 )
 def test_a_wrong_plan_is_refused_with_what_is_wrong(changes: Any, message: str) -> None:

@@ -239,7 +239,7 @@ def csst_definitions() -> list[Definition]:
         Definition(
             "cpic_hit_truth",
             "definitions/cpic_hit_truth.toml",
-            "Pixels of coronagraph frames that cosmic rays and tails touched",
+            "Pixels of coronagraph frames that cosmic rays and their tails touched",
         ),
         Definition(
             "cpic_planet_truth",

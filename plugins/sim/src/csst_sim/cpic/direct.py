@@ -51,7 +51,7 @@ class SimulatedFrames:
 
     @property
     def hit_truth(self) -> Table:
-        """Pixels that cosmic rays and tails touched; `csst_sim.cpic.series.hit_mask` draws it."""
+        """Pixels that cosmic rays and their tails touched, for `csst_sim.cpic.series.hit_mask`."""
         return self.series.hit_truth
 
     @property

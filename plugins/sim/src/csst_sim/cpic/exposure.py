@@ -31,7 +31,7 @@ class Frame:
     deposit_electron: NDArray[np.float32]
     """Left by particles, before blooming and transfers."""
     tail_electron: NDArray[np.float32]
-    """At the output, come from packets read before."""
+    """At the output, left by particles in packets read before."""
     offset_adu: float
     """Mean bias of the frame without its fixed pattern."""
 
@@ -130,7 +130,8 @@ class Exposer:
         if self.effects.charge_transfer:
             transfer_rows(charge, device.cti_vertical, device.cti_vertical_pixel, moves)
             transfer_columns(charge, device.cti_horizontal, device.cti_horizontal_pixel, moves)
-        tail = multiply(charge, self.register, gains)
+        part = np.minimum(deposit / np.maximum(charge, 1), 1)
+        tail = multiply(charge, part, self.register, gains)
         rows = len(charge)
         offset = np.full(rows, device.bias_level, np.float32)
         if self.effects.bias_structure:

@@ -47,7 +47,7 @@ def observe_cpic(
     frame_truth
         Time, position of the star and bias of each frame.
     hit_truth
-        Pixels that cosmic rays and tails touched.
+        Pixels that cosmic rays and their tails touched.
     """
     total = np.zeros(session.shape)
 

@@ -14,7 +14,7 @@ from csst_sim.cpic.effects import CpicEffects
 from csst_sim.plan import UtcTime, toml_values, validated
 from csstcore.api import FileError, Meta
 
-_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]

@@ -66,14 +66,16 @@ def _multiply(
 @compiled
 def _hold_back(
     charge: NDArray[np.float32],
+    particles: NDArray[np.float32],
     tail: NDArray[np.float32],
     full_well: float,
     threshold: float,
     fraction: float,
     release: float,
 ) -> None:
-    """Pass packets through full well and traps; `tail` gets what came from packets before."""
+    """Pass packets through full well and traps; `tail` gets what came of particles before."""
     spilled, held = 0.0, 0.0
+    part_of_spilled, part_of_held = 0.0, 0.0
     freed = 1.0 - np.exp(-1.0 / release)
     for here in range(len(charge)):
         if spilled == 0.0 and held < 0.01:
@@ -83,17 +85,22 @@ def _hold_back(
         out = held * freed
         held -= out
         packet = charge[here] + spilled + out
-        came = spilled + out
+        tail[here] = part_of_spilled * spilled + part_of_held * out
+        part = (particles[here] * charge[here] + tail[here]) / packet if packet > 0.0 else 0.0
         kept = min(packet, full_well)
-        spilled = packet - kept
+        spilled, part_of_spilled = packet - kept, part
         caught = fraction * max(kept - threshold, 0.0)
-        held += caught
+        if caught > 0.0:
+            part_of_held = (part_of_held * held + part * caught) / (held + caught)
+            held += caught
         charge[here] = kept - caught
-        tail[here] = came
 
 
 def multiply(
-    charge: NDArray[np.float32], register: Register, rng: Generator
+    charge: NDArray[np.float32],
+    particles: NDArray[np.float32],
+    register: Register,
+    rng: Generator,
 ) -> NDArray[np.float32]:
     """Turn electrons into output electrons, in place, in the order of reading.
 
@@ -104,6 +111,8 @@ def multiply(
     ----------
     charge
         Whole electrons at the register's input, raw frame.
+    particles
+        Part of each packet that particles left, 0 to 1.
     register
         Its properties.
     rng
@@ -112,7 +121,7 @@ def multiply(
     Returns
     -------
     tail
-        Output electrons in each pixel that came from packets before it.
+        Output electrons in each pixel that particles left in packets before it.
     """
     stream = charge.reshape(-1)
     born = np.flatnonzero(rng.random(stream.size, np.float32) < register.serial_cic)
@@ -127,7 +136,7 @@ def multiply(
         stream[born] += 1.0
     tail = np.zeros_like(charge)
     _hold_back(
-        stream, tail.reshape(-1), register.full_well, register.tail_threshold,
-        register.tail_fraction, register.tail_pixel,
+        stream, particles.reshape(-1), tail.reshape(-1), register.full_well,
+        register.tail_threshold, register.tail_fraction, register.tail_pixel,
     )  # fmt: skip
     return tail

@@ -23,9 +23,9 @@ class Series:
     frames: list[Image]
     """Level 0, adu (uint16)."""
     hit_truth: Table
-    """Pixels that cosmic rays and tails touched: ``frame`` (from 0), ``x``, ``y`` (1-based in the
-    active area; beyond it in prescan and overscan), ``deposit`` (electrons at the input) and
-    ``tail`` (electrons at the output)."""
+    """Pixels that cosmic rays and their tails touched: ``frame`` (from 0), ``x``, ``y`` (1-based
+    in the active area; beyond it in prescan and overscan), ``deposit`` (electrons at the input)
+    and ``tail`` (electrons at the output)."""
     offset_adu: NDArray[np.float64]
     """True mean bias of each frame, without its fixed pattern."""
 
