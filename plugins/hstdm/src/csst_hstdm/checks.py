@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation, uniform_filter1d
 
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.medians import finite_median
-from csst_hstdm.outliers import MAD_TO_SIGMA
+from csst_hstdm.scatter import scatter_about_zero
 from csstcore.api import NotApplicable, Spectra, Table
 
 SAMPLED_DUMPS = 200
@@ -84,7 +84,7 @@ def noise_ratio(dumps: Spectra) -> float:
         flux, variance = dumps.flux[row], dumps.variance[row]
         difference = (flux[LAG:] - flux[:-LAG])[pairs]
         sigma = np.sqrt((variance[LAG:] + variance[:-LAG])[pairs])
-        ratios.append(MAD_TO_SIGMA * np.median(np.abs(difference / sigma)))
+        ratios.append(scatter_about_zero(difference / sigma))
     return float(np.median(ratios)) if ratios else float("nan")
 
 
@@ -123,7 +123,7 @@ def _lines(flux: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.boo
         return ~good
     level = np.median(flux[good])
     mean = uniform_filter1d(np.where(good, flux - level, 0.0), LINE_BOX)
-    scatter = MAD_TO_SIGMA * np.median(np.abs(mean[good]))
+    scatter = scatter_about_zero(mean[good])
     return np.asarray(binary_dilation(np.abs(mean) > LINE_SIGMA * scatter, iterations=LINE_BOX))
 
 

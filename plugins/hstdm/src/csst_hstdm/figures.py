@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from csst_hstdm.dump_rows import numbers, rows_of, seconds
 from csst_hstdm.medians import finite_median
-from csst_hstdm.outliers import MAD_TO_SIGMA
+from csst_hstdm.scatter import scatter_about_zero
 from csstcore.api import NotApplicable, Spectra, Table
 
 PICTURE = (400, 800)
@@ -29,7 +29,7 @@ def waterfall(dumps: Spectra) -> Figure:
         raise NotApplicable("there are no dumps")
     picture = _binned(dumps)
     deviation = np.abs(picture[np.isfinite(picture)])
-    limit = 5 * MAD_TO_SIGMA * float(np.median(deviation)) if len(deviation) else 1.0
+    limit = 5 * scatter_about_zero(deviation) if len(deviation) else 1.0
     time_s = seconds(rows_of(dumps))
     hours = (np.nanmax(time_s) - np.nanmin(time_s)) / 3600 if np.isfinite(time_s).any() else 0.0
     axis_ghz = dumps.axis.to_value(u.GHz)

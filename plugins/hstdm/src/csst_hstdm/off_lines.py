@@ -12,8 +12,8 @@ from scipy.ndimage import binary_dilation
 from csst_hstdm.averages import Average
 from csst_hstdm.dump_rows import numbers, rows_of, seconds, states, tuning
 from csst_hstdm.line_places import line_places
-from csst_hstdm.outliers import MAD_TO_SIGMA
 from csst_hstdm.receiver import Receiver
+from csst_hstdm.scatter import scatter_about_zero
 from csstcore.api import Spectra
 
 NARROWEST = 4
@@ -174,7 +174,7 @@ def line_channels(
         if wide:
             scatter = max(narrower)
         else:
-            scatter = float(MAD_TO_SIGMA * np.median(np.abs(known - middle)))
+            scatter = scatter_about_zero(known - middle)
             scatter = scatters[width] = float(np.nanmax([scatter, noise / 2 / np.sqrt(width)]))
         centres = start[contrast - middle > threshold * scatter] + width // 2
         if scatter > 0 and len(centres):

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from csst_hstdm.scatter import scatter_about_zero
+
 WINDOW = 31
 """Channels of the running median."""
-MAD_TO_SIGMA = 1.4826
 
 
 def local_outliers(values: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
@@ -27,6 +28,6 @@ def local_outliers(values: NDArray[np.float64], threshold: float) -> NDArray[np.
         return outliers
     known = values[finite]
     deviation = known - median_filter(known, WINDOW, mode="nearest")
-    scatter = MAD_TO_SIGMA * np.median(np.abs(deviation))
+    scatter = scatter_about_zero(deviation)
     outliers[finite] = deviation > threshold * scatter if scatter > 0 else False
     return outliers

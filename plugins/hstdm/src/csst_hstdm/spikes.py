@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from csst_hstdm.scatter import scatter_about_zero
 from csstcore.api import compiled
 
 BOX = 16
@@ -170,7 +171,7 @@ def flag_spikes(
                     lags[lagged] = abs(ratio[c] - ratio[c - LAG])
                     lagged += 1
         level[k] = np.nanmedian(ratio) if found else np.nan
-        spread = 1.4826 * np.median(lags[:lagged]) / np.sqrt(2.0) if lagged else np.nan
+        spread = scatter_about_zero(lags[:lagged]) / np.sqrt(2.0) if lagged else np.nan
         noise[k] = max(spread, least_noise[k]) if lagged else np.nan
         sigma = noise[k]
         if not sigma > 0:
