@@ -255,6 +255,8 @@ def test_a_counted_rate_is_calibrated_without_touching_it():
     assert light.variance[1, 1] == pytest.approx(1 / 0.64)
     assert np.argwhere(light.flagged("bad")).tolist() == [[0, 0]]
     assert np.all(rate.data == np.float32(0.1))
+    with pytest.raises(NotApplicable, match="not counted"):
+        calibrate_rate(None, dark, cic, flat)
 
 
 # Variance

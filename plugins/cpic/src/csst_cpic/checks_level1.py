@@ -55,14 +55,3 @@ def median_pull(summary: Table) -> float:
     if not np.isfinite(pulls).any():
         raise NotApplicable("a single frame has no neighbour")
     return float(np.nanmedian(pulls))
-
-
-def largest_saturated_number(summary: Table) -> float:
-    """Largest number of saturated pixels of a frame.
-
-    Parameters
-    ----------
-    summary
-        Of `compare_frames`.
-    """
-    return float(np.max(summary.table["saturated"]))

@@ -471,11 +471,6 @@ def csst_checks() -> list[Check]:
             "Median over the frames of the scatter between neighbours over its error",
         ),
         Check(
-            "largest_saturated_number",
-            f"{_LEVEL_1_CHECKS}:largest_saturated_number",
-            "Largest number of saturated pixels of a frame",
-        ),
-        Check(
             "median_error",
             f"{_CALIBRATION_CHECKS}:median_error",
             "Median error of the unflagged pixels",

@@ -9,11 +9,11 @@ import numpy as np
 from csst_cpic.agreement import require_shape
 from csst_cpic.stages.background import subtract_background
 from csst_cpic.stages.dark import subtract_dark_and_cic
-from csstcore.api import Image, Reference, replace
+from csstcore.api import Image, NotApplicable, Reference, replace
 
 
 def calibrate_rate(
-    rate: Image,
+    rate: Image | None,
     dark: Reference[Image],
     cic: Reference[Image],
     flat: Reference[Image],
@@ -24,7 +24,8 @@ def calibrate_rate(
     Parameters
     ----------
     rate
-        Electrons per frame with variance, of `count_photons`.
+        Electrons per frame with variance, of `count_photons`; None where photons could not be
+        counted.
     dark
         Dark rate in electron / s.
     cic
@@ -41,9 +42,13 @@ def calibrate_rate(
 
     Raises
     ------
+    NotApplicable
+        If there is no rate.
     UnprocessableData
         If shapes or units do not fit, or there is no exposure time.
     """
+    if rate is None:
+        raise NotApplicable("photons were not counted")
     require_shape(rate, flat.shape, "the flat")
     copies = [None if plane is None else plane.copy() for plane in (rate.variance, rate.flags)]
     image = replace(rate, data=rate.data.copy(), variance=copies[0], flags=copies[1])
