@@ -31,7 +31,9 @@ def test_inner_pixels_show_their_own_place(receiver, slope):
     flux = np.repeat(slope * x[:, None], 8, axis=1).astype(np.float32)
     axis = (6_294_700 + np.arange(8)) * STEP_HZ * u.Hz
     one, none = np.ones_like(flux), np.zeros(flux.shape, np.uint16)
-    dumps = Spectra(flux, axis, u.K, rows=rows, meta=Meta(project_id="P1"), variance=one, flags=none)
+    dumps = Spectra(
+        flux, axis, u.K, rows=rows, meta=Meta(project_id="P1"), variance=one, flags=none
+    )
     cube = grid_spectra([dumps], receiver, GRIDDING)
     row, column = np.mgrid[: cube.data.shape[1], : cube.data.shape[2]]
     sky = cube.wcs.celestial.pixel_to_world(column, row)
