@@ -14,8 +14,8 @@ BOX = 16
 MEDIAN = 4
 """Half width of the running median over channels that confirms them."""
 SUPPORT = 3.5
-"""Sum of deviations in the dumps before and after, in units of its noise, that makes a spike a line:
-of true hits, 4 in 10000 are lost."""
+"""Sum of deviations in the dumps before and after, in units of its noise, that makes a spike a
+line: of true hits, 4 in 10000 are lost."""
 LINE = (0.5, 0.75)
 """Least of the same in units of the spike, for its channel and for three channels. A line that the
 beam scans has 0.6 and more in each of them, and in each dump."""
@@ -187,8 +187,10 @@ def flag_spikes(
                         near[n] = ratio[d]
                         n += 1
                 deviation = (ratio[c] - median_of(near, n)) / sigma
-                if abs(deviation) > threshold:
-                    if not is_line(counts, row, c, beside, reference, sigma / level[k], deviation):
-                        flags[row, c] |= bit
+                line = abs(deviation) > threshold and is_line(
+                    counts, row, c, beside, reference, sigma / level[k], deviation
+                )
+                if abs(deviation) > threshold and not line:
+                    flags[row, c] |= bit
             power[c] += min(deviation * deviation, 25.0)
             number[c] += 1
