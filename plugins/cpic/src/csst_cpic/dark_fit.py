@@ -91,11 +91,11 @@ def _expected(
     usual = _usual(rate, frames > 0, int(np.argmax(time)))
     slope, cic = np.polyfit(time, usual, 1)
     dark = np.full(rate.shape[1:], slope)
-    for k in np.argsort(time):
-        own = np.where(frames[k] > 0, rate[k], usual[k])
+    for k in np.argsort(time)[time[np.argsort(time)] > 0]:  # the longest that a pixel has decides
+        known = frames[k] > 0
         sigma = np.sqrt(frame_variance(usual[k]) / np.maximum(frames[k], 1))
-        hot = own > usual[k] + HOT_SIGMA * sigma
-        dark = np.where(hot, (own - cic) / max(time[k], 1e-6), dark)
+        hot = rate[k] > usual[k] + HOT_SIGMA * sigma
+        dark = np.where(known, np.where(hot, (rate[k] - cic) / time[k], slope), dark)
     return np.asarray(cic + dark * time[:, None, None])
 
 

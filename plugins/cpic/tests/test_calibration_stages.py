@@ -1,0 +1,194 @@
+"""EM gain, dark current and clock-induced charge of frames that are known, and bad sets."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.table import QTable
+
+from csst_cpic import checks_calibration as checks
+from csst_cpic import figures_calibration as figures
+from csst_cpic.calibration_sets import by, clean_stack
+from csst_cpic.em_statistics import excess_noise_factor
+from csst_cpic.stages.calibration_set import check_set
+from csst_cpic.stages.find_hot_pixels import find_hot_pixels
+from csst_cpic.stages.fit_dark_and_cic import fit_dark_and_cic
+from csst_cpic.stages.measure_em_gain import measure_em_gain
+from csstcore.api import Image, Meta, Table, UnprocessableData, replace
+from csstcore.notes import collecting
+
+CIC, DARK = 0.01, 1e-3
+
+
+def frame(detector, rate, seconds, em_gain=1000.0, seed=0, told_gain=None) -> Image:
+    """A frame of the register in electrons before multiplication."""
+    rng = np.random.default_rng([seed, int(seconds * 10), int(em_gain)])
+    electrons = rng.poisson(np.broadcast_to(rate, detector.shape))
+    spread = excess_noise_factor(em_gain, detector.register_stages) - 1
+    signal = spread * rng.standard_gamma(np.maximum(electrons / spread, 1e-9))
+    signal += rng.normal(0, 40.0 / em_gain, detector.shape)
+    meta = Meta(
+        em_gain=(told_gain or em_gain) * u.one,
+        exposure_time=seconds * u.s,
+        read_noise=40.0 * u.electron,
+        gain=8.0 * u.electron / u.adu,
+    )
+    return Image(signal.astype(np.float32), u.electron, meta=meta)
+
+
+def flat(detector, rate, seconds, commanded, seed) -> Image:
+    """A frame in adu whose EM gain is 3 % above the commanded one."""
+    image = frame(detector, rate, seconds, 1.03 * commanded, seed, told_gain=commanded)
+    return replace(image, data=image.data * np.float32(1.03 * commanded / 8), unit=u.adu)
+
+
+def flats(detector, commanded, levels=((0.3, 1.0), (10.0, 30.0)), frames=16) -> list[Image]:
+    return [
+        flat(detector, rate, seconds, commanded, seed)
+        for rate, seconds in levels
+        for seed in range(frames)
+    ]
+
+
+def darks(detector, hot=None, times=(0.0, 100.0), frames=30, em_gain=1000.0) -> list[Image]:
+    rate = np.full(detector.shape, DARK)
+    if hot is not None:
+        rate[hot] = 0.5
+    return [
+        frame(detector, CIC + rate * seconds, seconds, em_gain, seed)
+        for seconds in times
+        for seed in range(frames)
+    ]
+
+
+def test_em_gain_is_right_by_both_methods(detector) -> None:
+    with collecting() as notes:
+        table = measure_em_gain(flats(detector, 1000.0), detector)
+    (row,) = table.table
+    assert row["commanded_em_gain"] == 1000.0
+    for name in ("likelihood_", "moments_", ""):
+        gain, error = row[f"{name}em_gain"], row[f"{name}em_gain_error"]
+        assert abs(gain - 1030.0) < 3.5 * error
+        assert error < 0.01 * gain
+    assert row["em_gain_error"] == min(
+        row["likelihood_em_gain_error"], row["moments_em_gain_error"]
+    )
+    assert notes.metrics["largest_em_gain_error"] == checks.largest_em_gain_error(table)
+    assert checks.largest_method_difference(table) < 0.03
+    assert checks.largest_histogram_chi_square(table) < 2
+    assert len(figures.em_gains(table).axes) == 1
+
+
+def test_a_low_em_gain_is_measured_by_moments_alone(detector) -> None:
+    with collecting() as notes:
+        table = measure_em_gain(flats(detector, 10.0, ((0.3, 1.0), (300.0, 99.0))), detector)
+    (row,) = table.table
+    assert "single electrons do not stand out" in notes.caveats[0]
+    assert np.isnan(row["likelihood_em_gain"])
+    assert row["em_gain"] == pytest.approx(10.3, rel=0.02)
+    assert checks.largest_em_gain_error(table) < 0.02
+    figures.em_gains(table)
+
+
+def test_sets_of_one_level_or_without_multiplication_are_refused(detector) -> None:
+    one = [flat(detector, 0.3, 1.0, 1000.0, seed) for seed in range(3)]
+    with pytest.raises(
+        UnprocessableData, match=r"EM gain 1000: the frames have one level, of 1\.0 s"
+    ):
+        measure_em_gain(one, detector)
+    plain = [replace(image, meta=replace(image.meta, em_gain=1.0 * u.one)) for image in one]
+    with pytest.raises(UnprocessableData, match="none of 3 frames has an EM gain above 1"):
+        measure_em_gain(plain, detector)
+
+
+def test_dark_and_cic_are_right_with_their_errors(detector) -> None:
+    hot = ([20, 60], [30, 90])
+    with collecting() as notes:
+        dark, cic, ramp = fit_dark_and_cic(darks(detector, hot), detector)
+    usual = dark.data < 0.1
+    for image, true in ((dark, DARK), (cic, CIC)):
+        pull = (image.data[usual] - true) / np.sqrt(image.variance[usual])
+        assert pull.std() == pytest.approx(1, abs=0.1)
+        assert abs(pull.mean()) < 0.1
+    assert np.all(np.abs(dark.data[hot] - 0.5) < 5 * np.sqrt(dark.variance[hot]))
+    assert abs(notes.metrics["cic_mean"] - CIC) < 4 * notes.metrics["cic_mean_error"]
+    assert abs(notes.metrics["dark_mean"] - DARK) < 4 * notes.metrics["dark_mean_error"]
+    assert checks.largest_ramp_pull(ramp) < 4
+    assert list(ramp.table["frames"]) == [30, 30]
+    assert len(figures.dark_ramp(ramp).axes) == 2
+    assert len(figures.profiles(cic).axes) == 2
+    assert checks.median_error(cic) == pytest.approx(float(np.sqrt(np.median(cic.variance))))
+    found = find_hot_pixels(dark, detector)
+    assert np.all(found.flagged("hot")[hot])
+    assert np.count_nonzero(found.flags) == 2
+
+
+def test_at_low_em_gain_the_mean_signal_is_fitted(detector) -> None:
+    dark, cic, _ = fit_dark_and_cic(darks(detector, em_gain=50.0, times=(0.0, 900.0)), detector)
+    error = np.sqrt(dark.variance.sum()) / dark.data.size
+    assert abs(dark.data.mean() - DARK) < 4 * error
+    assert abs(cic.data.mean() - CIC) < 4 * np.sqrt(cic.variance.sum()) / cic.data.size
+
+
+def test_a_pixel_of_one_exposure_time_is_bad(detector) -> None:
+    frames = darks(detector, frames=4)
+    for image in frames[4:]:
+        image.set_flag("saturated", np.arange(image.data.size).reshape(image.shape) == 777)
+    dark, cic, _ = fit_dark_and_cic(frames, detector)
+    for image in (dark, cic):
+        assert np.flatnonzero(image.flagged("bad")).tolist() == [777]
+        assert image.data.ravel()[777] == 0
+        assert image.variance.ravel()[777] == 0
+    assert find_hot_pixels(dark, detector).flagged("bad").ravel()[777]
+
+
+def test_mixed_em_gains_and_single_exposure_times_are_refused(detector) -> None:
+    mixed = darks(detector, frames=2) + darks(detector, frames=2, em_gain=300.0)
+    with pytest.raises(UnprocessableData, match="the EM gains 300, 1000; expected one"):
+        fit_dark_and_cic(mixed, detector)
+    with pytest.raises(UnprocessableData, match="exposure times are"):
+        fit_dark_and_cic(darks(detector, times=(50.0,), frames=3), detector)
+    with pytest.raises(UnprocessableData, match="there is no dark frame"):
+        fit_dark_and_cic([], detector)
+    dark = [replace(image, unit=u.adu) for image in darks(detector, frames=2)]
+    with pytest.raises(UnprocessableData, match="expected electron"):
+        fit_dark_and_cic(dark, detector)
+    broken = [
+        replace(image, data=np.full_like(image.data, np.nan)) for image in darks(detector, frames=2)
+    ]
+    with pytest.raises(UnprocessableData, match="no pixel"):
+        fit_dark_and_cic(broken, detector)
+
+
+def test_frames_of_a_reference_have_one_setting(detector) -> None:
+    frames = darks(detector, times=(50.0,), frames=3)
+    assert check_set(frames) is frames
+    other = replace(frames[0], meta=replace(frames[0].meta, em_gain=20.0 * u.one))
+    with pytest.raises(UnprocessableData, match="the frames have the EM gains 1000, 20; expected"):
+        check_set([*frames, other])
+    with pytest.raises(UnprocessableData, match="the frames have the exposure times"):
+        check_set(darks(detector, frames=1))
+
+
+def test_the_surroundings_of_a_cosmic_ray_are_left_out_of_darks(detector) -> None:
+    frames = darks(detector, times=(10.0,), frames=8)
+    frames[2].data[50, 40:44] += 400.0
+    light, dark = (clean_stack(frames, detector, dark=choice) for choice in (False, True))
+    assert np.all(np.isnan(light[2, 50, 40:44]))
+    assert np.isnan(light).sum() < 20
+    assert np.all(np.isnan(dark[2, 48:53, 38:46]))
+    assert np.all(np.isnan(dark[2, 50, 46:103]))
+    assert np.isfinite(dark[3, 50, 46:103]).mean() > 0.9
+
+
+def test_frames_are_ordered_by_a_value(detector) -> None:
+    frames = darks(detector, times=(3.0, 1.0), frames=2)
+    found = by(lambda image: float(image.meta.exposure_time.value), frames)
+    assert list(found) == [1.0, 3.0]
+    assert [len(members) for members in found.values()] == [2, 2]
+
+
+def test_checks_without_a_value_are_nan() -> None:
+    image = Image(np.ones((4, 4), np.float32))
+    assert np.isnan(checks.median_error(image))
+    table = Table(QTable({"em_gain": [10.0], "em_gain_error": [0.1]}))
+    assert checks.largest_em_gain_error(table) == pytest.approx(0.01)
