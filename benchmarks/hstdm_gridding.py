@@ -69,13 +69,14 @@ def speed(kernel: Any, dumps: int, channels: int) -> None:
     ra, dec = (spectra.rows[name].to_value(u.deg) for name in ("ra", "dec"))
     wcs = tangent_plane(ra, dec, pixel_arcsec=beam / 4, margin_arcsec=beam / 2)
     part = contributions(wcs, np.arange(dumps), ra, dec, gridding.kernel(kernel), beam_arcsec=beam)
+    weights = np.ones(dumps)
     pixels = int(np.prod(wcs.pixel_shape))
     data = np.empty((channels, pixels), np.float32)
     variance = np.empty_like(data)
     best = np.inf
     for _ in range(4):  # the first compiles
         before = time.process_time()
-        weighted_sums([spectra], [part], [0], pixels, data, variance)
+        weighted_sums([spectra], [part], [weights], [0], pixels, data, variance)
         best = min(best, time.process_time() - before)
     samples = len(part.pixel) * channels
     print(

@@ -213,7 +213,8 @@ def test_the_noise_of_shared_offs_is_that_of_many_realisations(drift: float) -> 
     rows["velocity_shift"] = shift * STEP_HZ / axis.value.mean() * KM_S * u.km / u.s
     plane = np.repeat(variance[:, None], channels, axis=1).astype(np.float32)
     dumps = Spectra(flux.astype(np.float32), axis, u.K, plane, rows=rows)
-    factor = shared_off_factor([dumps], [Contributions.to_one(np.arange(len(flux)))], 1)
+    parts = [Contributions.to_one(np.arange(len(flux)))]
+    factor = shared_off_factor([dumps], parts, [1 / variance], 1)
     mean = np.average(flux, axis=0, weights=1 / variance)
     assert np.var(mean) == pytest.approx(factor[0] / np.sum(1 / variance), rel=0.03)
 

@@ -154,6 +154,22 @@ def test_the_border_is_flagged_and_its_errors_grow(receiver: Receiver, gridding:
     assert cube.weight[border].max() < np.median(cube.weight[inner])
 
 
+def test_flux_is_kept_where_errors_come_and_go(receiver: Receiver, gridding: Gridding) -> None:
+    """Gains are uncertain half of the time: variances double within a beam, the flux stays."""
+    beam = 1.2 * 299792458.0 / REST_HZ / 2 * 206264.806
+    where = raster(beam, 7, 5)
+    distance = where.separation(CENTRE).to_value("arcsec")
+    flux = np.repeat(np.exp(-4 * np.log(2) * (distance / beam) ** 2)[:, None], 3, axis=1)
+    east, _ = (part.to_value("arcsec") for part in CENTRE.spherical_offsets_to(where))
+    sigma = 1.0 + 0.4 * np.abs(east / beam)[:, None]
+    cube = grid_spectra([dumps_at(where, flux, sigma)], receiver, gridding)
+    good = cube.flags[1] == 0
+    pixel = cube.wcs.wcs.cdelt[1] * 3600
+    assert cube.data[1][good].sum() * pixel**2 == pytest.approx(
+        np.pi / (4 * np.log(2)) * beam**2, rel=0.005
+    )
+
+
 def test_the_border_is_that_of_each_channel(receiver: Receiver, gridding: Gridding) -> None:
     """Flagged samples of one channel make a border there, and in no other channel."""
     where = raster(80.0, 4, 5)
@@ -221,6 +237,7 @@ def test_files_with_shifted_axes_and_missing_samples_add_up(
     signal = np.arange(20.0)
     first = dumps_at(where, np.tile(signal[:15], (len(where), 1)))
     second = dumps_at(where, np.tile(signal[5:], (len(where), 1)), 2.0, first_channel=5)
+    second.rows["t_sys"] = 600.0 * u.K
     first.flux[:, 3] = np.nan
     second.rows["state"] = np.where(np.arange(len(where)) % 2, "ON", "SKIP")
     second.rows["flag"][1] = 64

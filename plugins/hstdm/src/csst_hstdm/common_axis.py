@@ -105,6 +105,24 @@ def dump_weights(dumps: Spectra, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.nan_to_num(out, posinf=0.0)
 
 
+def radiometer_weights(dumps: Spectra, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return ``t width / T_sys^2`` of dumps, or `dump_weights` where that is not known.
+
+    For maps: variances also hold how far gains and OFFs are uncertain, which comes and goes along
+    the scan. As weights they would draw the mean of a pixel to the better dumps beside it, and a
+    source would lose flux; the radiometer's noise changes slowly.
+    """
+    weights = dump_weights(dumps, rows)
+    table = rows_of(dumps)
+    if any(name not in table.colnames for name in ("t_sys", "exposure_time")):
+        return weights
+    t_sys, time_s = numbers(table, "t_sys", u.K)[rows], numbers(table, "exposure_time", u.s)[rows]
+    if not np.all((t_sys > 0) & (time_s > 0) & np.isfinite(t_sys + time_s)):
+        return weights
+    width_hz = abs(float((dumps.axis[1] - dumps.axis[0]).to_value(u.Hz)))
+    return np.where(weights > 0, time_s * width_hz / t_sys**2, 0.0)
+
+
 def resampled_variance(series: Sequence[Spectra]) -> float:
     """Return by how much resampling shrank variances, mean of the usable dumps; 1 if unknown."""
     found = [

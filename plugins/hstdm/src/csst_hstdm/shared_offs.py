@@ -19,7 +19,10 @@ _SHIFTS = 1 << 20
 
 
 def shared_off_factor(
-    series: Sequence[Spectra], parts: Sequence[Contributions], pixels: int
+    series: Sequence[Spectra],
+    parts: Sequence[Contributions],
+    weights: Sequence[NDArray[np.float64]],
+    pixels: int,
 ) -> NDArray[np.float64]:
     """Return by how much the variances of means exceed those of dumps with OFFs of their own.
 
@@ -34,45 +37,48 @@ def shared_off_factor(
     ----------
     series
         Dumps whose rows tell their OFFs (`calibrate`); without, the factor is 1.
-    parts
-        What they contribute to.
+    parts, weights
+        What they contribute to, and their weights.
     pixels
         Number of means.
     """
     told = [all(name in rows_of(dumps).colnames for name in _COLUMNS) for dumps in series]
     if not all(told) or not sum(len(part.rows) for part in parts):
         return np.ones(pixels)
-    off, weight, share, fraction = [], [], [], []
+    off, weight, inverse, share, fraction = [], [], [], [], []
     pixel, dump, kernel = [], [], []
     count = 0
-    for dumps, part in zip(series, parts, strict=True):
+    for dumps, part, of_part in zip(series, parts, weights, strict=True):
         rows = rows_of(dumps)[part.rows]
         shift = _shift_channels(dumps)[part.rows]
         pair = [np.asarray(rows[name], np.int64) * _SHIFTS + shift for name in _COLUMNS[:2]]
         off.append(np.stack(pair, axis=1))
         share.append(_finite(numbers(rows, "off_weight", u.dimensionless_unscaled)))
         fraction.append(_finite(numbers(rows, "off_fraction", u.dimensionless_unscaled)))
-        weight.append(dump_weights(dumps, part.rows))
+        weight.append(of_part)
+        inverse.append(dump_weights(dumps, part.rows))
         dump.append(count + np.repeat(np.arange(len(part.rows)), np.diff(part.first)))
         pixel.append(part.pixel)
         kernel.append(part.kernel.astype(float))
         count += len(part.rows)
     p, d, k = np.concatenate(pixel), np.concatenate(dump), np.concatenate(kernel)
     w, f = np.concatenate(weight), np.concatenate(fraction)
+    variance = np.concatenate(inverse)
+    variance = np.where(variance > 0, 1 / np.where(variance > 0, variance, 1.0), 0.0)
     after = np.concatenate(share)
     shares = np.stack([1 - after, after], axis=1)
     names, index = np.unique(np.concatenate(off), return_inverse=True)
     index = index.reshape(-1, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        own = np.where(w > 0, f / w, 0.0) / np.sum(shares**2, axis=1)
+        own = f * variance / np.sum(shares**2, axis=1)
         used = np.bincount(index.ravel(), np.repeat(w > 0, 2), len(names))
         each = np.bincount(index.ravel(), np.repeat(own, 2), len(names)) / used
         places = (np.tile(p, 2), np.concatenate([index[d, 0], index[d, 1]]))
         sums = np.concatenate([k * w[d] * shares[d, 0], k * w[d] * shares[d, 1]])
         matrix = coo_matrix((sums, places), shape=(pixels, len(names))).tocsr()
         shared = matrix.power(2) @ _finite(each)
-        single = np.bincount(p, k**2 * w[d], pixels)
-        alone = np.bincount(p, k**2 * (w * (1 - f))[d], pixels)
+        single = np.bincount(p, k**2 * (w**2 * variance)[d], pixels)
+        alone = np.bincount(p, k**2 * (w**2 * variance * (1 - f))[d], pixels)
         return np.where(single > 0, (alone + shared) / single, 1.0)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_hstdm.common_axis import dump_weights, variances
+from csst_hstdm.common_axis import variances
 from csstcore.api import Spectra, compiled, each
 
 BLOCK_CHANNELS = 256
@@ -53,6 +53,7 @@ class Border:
 def weighted_sums(
     series: Sequence[Spectra],
     contributions: Sequence[Contributions],
+    weights: Sequence[NDArray[np.float64]],
     first_channels: Sequence[int],
     pixels: int,
     data: NDArray[np.float32],
@@ -61,7 +62,7 @@ def weighted_sums(
 ) -> NDArray[np.float64]:
     """Fill in the weighted means of dumps in each pixel and channel, and their variances.
 
-    ``T = sum(k w T_i) / sum(k w)`` with the weights w of `dump_weights` and the kernel k, and
+    ``T = sum(k w T_i) / sum(k w)`` with the weights w of the dumps and the kernel k, and
     ``sigma^2 = sum((k w sigma_i)^2) / sum(k w)^2``, the propagated variance of that. Samples
     that are flagged, not finite or without a positive variance do not count. NaN where nothing
     counts.
@@ -70,8 +71,8 @@ def weighted_sums(
     ----------
     series
         Files of dumps.
-    contributions, first_channels
-        Of each file: its pixels, and its first channel in the result.
+    contributions, weights, first_channels
+        Of each file: the pixels and the weights of its dumps, and its first channel in the result.
     pixels
         Number of pixels.
     data, variance
@@ -86,14 +87,16 @@ def weighted_sums(
     """
     channels = len(data)
     spectra = [
-        (dumps, variances(dumps), _flags(dumps), part, start, dump_weights(dumps, part.rows))
-        for dumps, part, start in zip(series, contributions, first_channels, strict=True)
+        (dumps, variances(dumps), _flags(dumps), part, start, weight.astype(np.float32))
+        for dumps, part, start, weight in zip(
+            series, contributions, first_channels, weights, strict=True
+        )
     ]
 
     def work(low: int) -> NDArray[np.float64]:
         high = min(low + BLOCK_CHANNELS, channels)
         sums = np.zeros((pixels, 5, high - low), np.float32)
-        for dumps, sigma2, flags, part, start, weights in spectra:
+        for dumps, sigma2, flags, part, start, weight in spectra:
             first, last = max(low - start, 0), min(high - start, dumps.flux.shape[1])
             if first >= last:
                 continue
@@ -102,7 +105,7 @@ def weighted_sums(
                 sigma2[:, first:last],
                 flags[:, first:last],
                 part.rows,
-                weights.astype(np.float32),
+                weight,
                 part.first,
                 part.pixel,
                 part.kernel,

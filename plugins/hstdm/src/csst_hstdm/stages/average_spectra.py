@@ -10,7 +10,13 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from csst_hstdm.common_axis import common_axis, good_rows, resampled_variance, velocity_km_s
+from csst_hstdm.common_axis import (
+    common_axis,
+    dump_weights,
+    good_rows,
+    resampled_variance,
+    velocity_km_s,
+)
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.line_windows import find_lines_in_dumps, widest_channel
@@ -50,8 +56,9 @@ def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
     parts = [Contributions.to_one(rows) for rows in good]
     data = np.empty((len(axis.frequency_hz), 1), np.float32)
     variance = np.empty_like(data)
-    weighted_sums(dumps, parts, axis.first_channels, 1, data, variance)
-    variance *= np.float32(shared_off_factor(dumps, parts, 1)[0])
+    weights = [dump_weights(each, rows) for each, rows in zip(dumps, good, strict=True)]
+    weighted_sums(dumps, parts, weights, axis.first_channels, 1, data, variance)
+    variance *= np.float32(shared_off_factor(dumps, parts, weights, 1)[0])
     flux, variance = data.T.copy(), variance.T.copy()
     empty = np.isnan(flux)
     if empty.all():

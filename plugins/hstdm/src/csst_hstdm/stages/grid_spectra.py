@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_hstdm.common_axis import common_axis, good_rows, resampled_variance
+from csst_hstdm.common_axis import (
+    common_axis,
+    good_rows,
+    radiometer_weights,
+    resampled_variance,
+)
 from csst_hstdm.dump_rows import numbers, rows_of
 from csst_hstdm.gridding import Gridding, KernelName, effective_beam
 from csst_hstdm.map_plane import contributions, tangent_plane, with_frequency
@@ -40,8 +45,8 @@ def grid_spectra(
 ) -> Annotated[SpectralMap, "cube"]:
     """Grid dumps taken on the fly into a cube with its errors and weights.
 
-    Each pixel is the mean of the dumps around it, weighted with a kernel and with 1 / variance
-    (Mangum, Emerson & Greisen 2007, A&A 474, 679); errors are propagated, with the noise of
+    Each pixel is the mean of the dumps around it, weighted with a kernel and with
+    ``t width / T_sys^2`` (Mangum, Emerson & Greisen 2007, A&A 474, 679); errors are propagated, with the noise of
     OFFs that dumps share. Samples with little weight, or whose dumps lie to one side, are flagged
     ``border``, channel by channel.
 
@@ -95,10 +100,13 @@ def grid_spectra(
         CENTROID_KERNELS * shape.width_beam * beam_arcsec / side,
         np.empty(data.shape, bool),
     )
+    weights = [
+        radiometer_weights(each, place[0]) for each, place in zip(dumps, pointed, strict=True)
+    ]
     weight = weighted_sums(
-        dumps, parts, axis.first_channels, width * height, data, variance, border
+        dumps, parts, weights, axis.first_channels, width * height, data, variance, border
     )
-    variance *= shared_off_factor(dumps, parts, width * height).astype(np.float32)
+    variance *= shared_off_factor(dumps, parts, weights, width * height).astype(np.float32)
     if not np.any(weight > 0):
         raise UnprocessableData("every sample of the dumps is flagged")
     flags = np.isnan(data).astype(np.uint16) * np.uint16(MAP_FLAG_BITS["no_data"])
