@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from csst_cpic.stages.star_centres import fit_star_centres
 from csst_cpic.star_centre import spot_centre
-from csstcore.api import Image, Meta, UnprocessableData
+from csstcore.api import Image, Meta, UnprocessableData, replace
 
 FWHM = 4.0
 
@@ -106,3 +106,29 @@ def test_the_centre_of_a_real_star_behind_a_coronagraph():
     assert table["x"][0].value == pytest.approx(256, abs=0.05)
     assert table["y"][0].value == pytest.approx(256, abs=0.05)
     assert table["x_error"][0].value < 0.05
+
+
+def test_faint_frames_of_one_observation_share_a_centre():
+    places = {"1": np.array([31.3, 29.2]), "2": np.array([28.4, 30.9])}
+    frames = []
+    for obs_id, place in places.items():
+        for k in range(30):
+            light = 0.2 + gauss((60, 60), place, 10.0)
+            image = frame(light, k, seed=int(obs_id) * 100)
+            image = replace(image, meta=replace(image.meta, obs_id=obs_id))
+            image.data[k, k] = 1e4
+            image.set_flag("cosmic_ray", image.data > 1e3)
+            frames.append(image)
+    table = fit_star_centres(frames, fwhm_pixel=FWHM, method="gaussian", together=True).table
+    for obs_id, place in places.items():
+        rows = table[table["obs_id"] == obs_id]
+        assert len(rows) == 30
+        assert np.ptp(rows["x"].value) == 0
+        assert rows["y"][0].value - 1 == pytest.approx(place[0], abs=0.1)
+        assert rows["x"][0].value - 1 == pytest.approx(place[1], abs=0.1)
+    with pytest.raises(UnprocessableData, match="differ in shape"):
+        fit_star_centres(
+            [frames[0], replace(frames[1], data=frames[1].data[1:], flags=None)],
+            fwhm_pixel=FWHM,
+            together=True,
+        )

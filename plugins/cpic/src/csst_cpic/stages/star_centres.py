@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import astropy.units as u
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_cpic.frame_key import key_columns
-from csst_cpic.star_centre import Centre, gaussian_centre, spot_centre, symmetry_centre
+from csst_cpic.star_centre import Centre, Plane, gaussian_centre, spot_centre, symmetry_centre
 from csstcore.api import Image, Table, UnprocessableData, caveat, common_meta, each, metric
 
 CentreMethod = Literal["symmetry", "spots", "gaussian"]
@@ -26,6 +27,7 @@ def fit_star_centres(
     spot_radius_pixel: Annotated[float, Field(gt=0)] | None = None,
     inner_radius_pixel: Annotated[float, Field(ge=0)] = 0.0,
     outer_radius_pixel: Annotated[float, Field(gt=0)] | None = None,
+    together: bool = False,
 ) -> Annotated[Table, "centres"]:
     """Fit the centre of the star in each frame.
 
@@ -47,7 +49,11 @@ def fit_star_centres(
         Distance of the spots from the star, for `spots`.
     inner_radius_pixel, outer_radius_pixel
         Ring whose symmetry counts; from the star to 0.4 of the frame's side by default. Light
-        that stays with a mask instead of the star belongs inside the ring.
+        that stays with a mask instead of the star belongs inside the ring; light of the star that
+        leaks through it does not.
+    together
+        Fit the mean of all frames of an observation, for short exposures of faint stars that jump
+        about by less than the error of a fit.
 
     Returns
     -------
@@ -64,10 +70,8 @@ def fit_star_centres(
         raise UnprocessableData("method spots needs spot_radius_pixel")
     causes: list[str] = []
 
-    def fit(frame: Image) -> Centre | None:
-        image = frame.data.astype(np.float64)
-        valid = np.isfinite(image) & ~frame.flagged()
-        image[~np.isfinite(image)] = 0.0
+    def fit(planes: tuple[Plane, NDArray[np.bool_]]) -> Centre | None:
+        image, valid = planes
         outer = outer_radius_pixel or _RADIUS_FRACTION * min(image.shape)
         try:
             if not valid.any():
@@ -83,13 +87,21 @@ def fit_star_centres(
             causes.append(str(error))
             return None
 
-    centres = each(fit, frames)
+    if together:
+        groups = np.array([frame.meta.obs_id or "" for frame in frames])
+        names, member = np.unique(groups, return_inverse=True)
+        series = [[frames[int(k)] for k in np.flatnonzero(member == n)] for n in range(len(names))]
+        fits = [fit(_mean(frames_of_one)) for frames_of_one in series]
+        centres = [fits[number] for number in member]
+    else:
+        centres = each(lambda frame: fit(_mean([frame])), frames)
     found = [centre is not None for centre in centres]
     if not any(found):
         why = causes[0] if causes else "there is none"
         raise UnprocessableData(f"the star was found in none of {len(frames)} frames: {why}")
     if causes:
-        caveat(f"the star was not found in {len(causes)} of {len(frames)} frames: {causes[0]}")
+        lost = len(frames) - sum(found)
+        caveat(f"the star was not found in {lost} of {len(frames)} frames: {causes[0]}")
     table = key_columns(frames)
     values = np.array([_row(centre) for centre in centres])
     for name, column in zip(("x", "y", "x_error", "y_error"), values.T, strict=True):
@@ -99,6 +111,19 @@ def fit_star_centres(
     metric("star_y", float(np.median(places[:, 1])))
     metric("star_scatter", float(np.sqrt(np.mean(np.var(places, axis=0)))))
     return Table(table, common_meta([frame.meta for frame in frames]))
+
+
+def _mean(frames: Sequence[Image]) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return the mean of the pixels that count, and which have one."""
+    shapes = {frame.shape for frame in frames}
+    if len(shapes) > 1:
+        raise UnprocessableData(f"frames of one observation differ in shape: {sorted(shapes)}")
+    total, number = np.zeros(frames[0].shape), np.zeros(frames[0].shape, np.int32)
+    for frame in frames:
+        valid = np.isfinite(frame.data) & ~frame.flagged()
+        total += np.where(valid, frame.data, 0.0)
+        number += valid
+    return total / np.maximum(number, 1), number > 0
 
 
 def _row(centre: Centre | None) -> tuple[float, float, float, float]:
