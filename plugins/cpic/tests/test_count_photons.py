@@ -45,8 +45,17 @@ def test_rates_have_no_bias_and_true_errors(detector, rate):
     assert counted.data.mean() == pytest.approx(rate, abs=0.003 * rate + 3 * error)
     assert error < 0.02 * rate
     pull = (counted.data - rate) / np.sqrt(counted.variance)
-    if rate * number > 8:
-        assert 0.95 < np.std(pull) < 1.05
+    assert 0.95 < np.std(pull) < 1.05
+
+
+def test_errors_follow_structure_and_hot_pixels(detector):
+    y, x = np.indices((120, 120))
+    rate = 0.02 + 0.8 * np.exp(-((y - 60) ** 2 + (x - 60) ** 2) / 18)
+    rate[::10, ::10] = 1.5
+    counted = count_photons(signals(np.random.default_rng(6), rate, 100), detector)
+    pull = (counted.data - rate) / np.sqrt(counted.variance)
+    for part in (rate == 1.5, (rate > 0.1) & (rate < 1), rate < 0.05):
+        assert 0.9 < np.std(pull[part]) < 1.1
 
 
 def test_charge_made_in_the_register_counts_as_in_a_mean(detector):

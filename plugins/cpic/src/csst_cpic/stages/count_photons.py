@@ -8,7 +8,9 @@ from typing import Annotated
 
 import astropy.units as u
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
+from scipy.ndimage import uniform_filter
 
 from csst_cpic.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
 from csst_cpic.detection_curve import DetectionCurve
@@ -26,6 +28,11 @@ from csstcore.api import (
     pieces,
     replace,
 )
+
+AROUND_PIXEL = 9
+FEW = 20
+DISTINCT = 4.0
+"""Standard deviations above its surroundings that make a pixel distinct."""
 
 LASTING = ("bad", "hot", "warm")
 """Flags of the first frame that the rate keeps."""
@@ -67,7 +74,8 @@ def count_photons(
         Electron per frame, as the mean of many frames would give it: dark current and
         clock-induced charge are in it, and its serial part as it is in a mean. Low rates may come
         out below 0. Flagged ``saturated`` where every frame detected something: then the rate is
-        a lower limit. NaN and flagged ``cosmic_ray`` where no frame could be used. Metrics:
+        a lower limit. Variances of few detections are those of the surroundings. NaN and
+        flagged ``cosmic_ray`` where no frame could be used. Metrics:
         ``counted_frames`` and ``uncountable_pixels``.
 
     Raises
@@ -105,7 +113,11 @@ def count_photons(
             detected[rows] += usable & (frame.data[rows] > curve.threshold_electron)
 
     each(count, pieces(first.shape[0]))
-    rate, variance = curve.estimate(detected, np.maximum(used, 1))
+    rate, _ = curve.estimate(detected, np.maximum(used, 1))
+    usual = ~first.flagged(*LASTING)
+    fraction = _expected_fraction(detected, used, usual)
+    exact = curve.frame_variance(curve.rate(fraction)) / np.maximum(used, 1)
+    variance = exact.astype(np.float32)
     rate += np.float32(output.mean(0.0))
     rate[used == 0], variance[used == 0] = np.nan, np.nan
     meta = replace(first.meta, frame=None, end_time=frames[-1].meta.end_time)
@@ -124,3 +136,30 @@ def count_photons(
 @lru_cache(maxsize=8)
 def _curve(output: RegisterOutput, threshold_electron: float) -> DetectionCurve:
     return DetectionCurve.of(output, threshold_electron)
+
+
+def _expected_fraction(
+    detected: NDArray[np.int32], used: NDArray[np.int32], usual: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the probability of a detection, for the variance: of a pixel and its surroundings.
+
+    The fewer the detections, the more a variance made of them alone would follow their chance:
+    a pixel without any would be known exactly. So the surroundings, without pixels that stand out
+    of them, count as much as `FEW` detections, unless the pixel itself stands out.
+    """
+    likely = _surroundings(detected, used, usual)
+    distinct = detected > likely + DISTINCT * np.sqrt(likely + 1)
+    likely = _surroundings(detected, used, usual & ~distinct)
+    distinct = detected > likely + DISTINCT * np.sqrt(likely + 1)
+    weight = np.where(distinct, 1.0, likely / (likely + FEW))
+    expected = weight * detected + (1 - weight) * likely
+    return np.asarray(np.clip(expected, 0.0, used - 0.5) / np.maximum(used, 1))
+
+
+def _surroundings(
+    detected: NDArray[np.int32], used: NDArray[np.int32], usual: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the detections that usual pixels around would have in the frames of each."""
+    parts = (np.where(usual, plane, 0).astype(np.float32) for plane in (detected, used))
+    hits, frames = (uniform_filter(part, AROUND_PIXEL) for part in parts)
+    return np.asarray(used * (hits / np.maximum(frames, 1 / AROUND_PIXEL**2)), np.float64)
