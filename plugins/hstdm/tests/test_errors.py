@@ -46,7 +46,7 @@ def test_lines_are_wrong_by_what_the_drift_says(make_sky, make_schedule, receive
     if not last_loads:
         states, time_s = states[:18], time_s[:18]
     pulls = []
-    for seed in range(60):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         path = walk(rng, time_s[-1], receiver.drift_per_second)
         sky = make_sky(channels=64, line=bright, noise=False, gain=lambda t, p=path: p[int(t)])
