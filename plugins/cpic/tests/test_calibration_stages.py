@@ -161,12 +161,24 @@ def test_mixed_em_gains_and_single_exposure_times_are_refused(detector) -> None:
 
 def test_frames_of_a_reference_have_one_setting(detector) -> None:
     frames = darks(detector, times=(50.0,), frames=3)
-    assert check_set(frames) is frames
+    assert list(check_set(frames)) == frames
     other = replace(frames[0], meta=replace(frames[0].meta, em_gain=20.0 * u.one))
     with pytest.raises(UnprocessableData, match="the frames have the EM gains 1000, 20; expected"):
         check_set([*frames, other])
     with pytest.raises(UnprocessableData, match="the frames have the exposure times"):
         check_set(darks(detector, frames=1))
+    assert len(check_set(darks(detector, frames=1), several_settings=True)) == 2
+
+
+def test_lost_frames_are_left_out_of_a_set(detector) -> None:
+    frames = darks(detector, times=(50.0,), frames=3)
+    lost = replace(frames[1], data=np.zeros_like(frames[1].data))
+    with collecting() as notes:
+        kept = check_set([frames[0], lost, frames[2]])
+    assert [image is None for image in kept] == [False, True, False]
+    assert "1 frames whose pixels all have one value are left out" in notes.caveats[0]
+    with pytest.raises(UnprocessableData, match="all pixels of each of 1 frames have one value"):
+        check_set([lost])
 
 
 def test_the_surroundings_of_a_cosmic_ray_are_left_out_of_darks(detector) -> None:

@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 from csst_cpic.transfer import DIRECTIONS
 from csstcore.api import Image, Table
 
+OUTLIER_SIGMA = 20.0
+"""Pixels farther from the median, hot ones above all, take no part in a profile."""
+
 
 def em_gains(table: Table) -> Figure:
     """Measured over commanded EM gain by both methods, with errors."""
@@ -85,9 +88,13 @@ def trails(table: Table) -> Figure:
 
 
 def profiles(image: Image) -> Figure:
-    """Mean of the rows and of the columns of a reference, with errors."""
+    """Mean of the rows and of the columns of a reference, without outliers, with errors."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     usable = np.isfinite(image.data) & ~image.flagged()
+    if usable.any():
+        middle = np.median(image.data[usable])
+        spread = 1.4826 * np.median(np.abs(image.data[usable] - middle))
+        usable &= np.abs(image.data - middle) <= OUTLIER_SIGMA * spread
     variance = np.zeros(image.shape) if image.variance is None else image.variance
     for axes, name, axis in zip(figure.subplots(1, 2), ("row", "column"), (1, 0), strict=True):
         number = usable.sum(axis=axis)

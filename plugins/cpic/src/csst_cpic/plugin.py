@@ -62,7 +62,7 @@ def csst_stages() -> list[Stage]:
         Stage(
             "check_set",
             "csst_cpic.stages.calibration_set:check_set",
-            "Check that frames were taken with one EM gain and one exposure time",
+            "Check that frames belong to one calibration set, and leave out those that hold nothing",
         ),
         Stage(
             "measure_em_gain",
@@ -575,7 +575,7 @@ def csst_figures() -> list[Figure]:
         Figure(
             "profiles",
             f"{_CALIBRATION_FIGURES}:profiles",
-            "Mean of the rows and of the columns of a reference, with errors",
+            "Mean of the rows and of the columns of a reference, without outliers, with errors",
         ),
         Figure(
             "trails",

@@ -1,4 +1,4 @@
-"""Whether frames can be combined to one reference."""
+"""Whether frames can become one reference, and which of them hold nothing."""
 
 from __future__ import annotations
 
@@ -6,39 +6,54 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from csst_cpic.agreement import em_gain_of
-from csstcore.api import Image, UnprocessableData
+from csstcore.api import Image, UnprocessableData, caveat, metric
 
-SAME = {
-    "exposure_time": "exposure times",
-    "filter": "filters",
-    "detector": "detectors",
-    "readout": "formats",
-}
+SAME = {"filter": "filters", "detector": "detectors", "readout": "formats"}
 
 
-def check_set(frames: Sequence[Image]) -> Annotated[Sequence[Image], "frames"]:
-    """Check that frames were taken with one EM gain and one exposure time.
+def check_set(
+    frames: Sequence[Image], *, several_settings: bool = False
+) -> Annotated[Sequence[Image | None], "frames"]:
+    """Check that frames belong to one calibration set, and leave out those that hold nothing.
+
+    A frame that was lost on the way is filled with one value; so is one beyond the converter's
+    limit throughout. It would count as a frame without a photon.
 
     Parameters
     ----------
     frames
         Raw frames of one or several observations.
+    several_settings
+        Whether EM gains and exposure times may differ.
 
     Returns
     -------
     frames
-        The same.
+        The same; None for frames left out, with a caveat. Metric: ``frames_left_out``.
 
     Raises
     ------
     UnprocessableData
-        If frames differ in EM gain, exposure time, filter, detector, format or shape.
+        If frames differ in shape, filter, detector or format, or in EM gain or exposure time
+        where these may not; if all hold nothing.
     """
-    _require_one("EM gains", [f"{em_gain_of(frame):g}" for frame in frames])
     _require_one("shapes (rows, columns)", [frame.shape for frame in frames])
     for name, what in SAME.items():
         _require_one(what, [str(getattr(frame.meta, name)) for frame in frames])
-    return frames
+    if not several_settings:
+        _require_one("EM gains", [f"{em_gain_of(frame):g}" for frame in frames])
+        _require_one("exposure times", [str(frame.meta.exposure_time) for frame in frames])
+    kept = [None if frame.data.min() == frame.data.max() else frame for frame in frames]
+    lost = [number for number, frame in enumerate(kept) if frame is None]
+    metric("frames_left_out", len(lost))
+    if len(lost) == len(frames):
+        raise UnprocessableData(f"all pixels of each of {len(frames)} frames have one value")
+    if lost:
+        places = ", ".join(
+            f"{frames[k].meta.obs_id} frame {frames[k].meta.frame}" for k in lost[:5]
+        )
+        caveat(f"{len(lost)} frames whose pixels all have one value are left out: {places}")
+    return kept
 
 
 def _require_one(what: str, values: Sequence[Any]) -> None:
