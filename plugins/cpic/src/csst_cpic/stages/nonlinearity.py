@@ -16,10 +16,14 @@ from csstcore.api import (
     Reference,
     Table,
     UnprocessableData,
+    compiled,
     each,
     metric,
     pieces,
 )
+
+NODES = 4096
+"""Even steps in which a curve is looked up."""
 
 
 def correct_nonlinearity(
@@ -55,13 +59,13 @@ def correct_nonlinearity(
         raise NotApplicable("there is no non-linearity reference")
     require_unit(image, u.adu)
     curve = curve_at(nonlinearity, em_gain_of(image))
+    first, last = curve.counts_adu[[0, -1]]
+    factors = np.interp(np.linspace(first, last, NODES), curve.counts_adu, curve.factor)
+    step = max((last - first) / (NODES - 1), np.finfo(np.float32).tiny)
+    variance = np.empty((0, 0), np.float32) if image.variance is None else image.variance
 
     def correct(rows: slice) -> None:
-        data = image.data[rows]
-        factor, slope = curve.at(data)
-        if image.variance is not None:
-            image.variance[rows] *= np.square(factor + data * slope, dtype=np.float32)
-        data *= factor
+        _correct(image.data[rows], variance[rows], factors.astype(np.float32), first, step)
 
     each(correct, pieces(image.shape[0]))
     metric("largest_correction", float(np.max(np.abs(curve.factor - 1))))
@@ -76,12 +80,32 @@ class Curve:
     """Ascending."""
     factor: NDArray[np.float64]
 
-    def at(self, data: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return factor and its derivative at counts; those that are not numbers stay so."""
-        factor = np.interp(data, self.counts_adu, self.factor).astype(np.float32)
-        steps = np.diff(self.factor) / np.diff(self.counts_adu)
-        slopes = np.concatenate(([0.0], steps, [0.0])).astype(np.float32)
-        return factor, slopes[np.searchsorted(self.counts_adu, data)]
+
+@compiled
+def _correct(
+    data: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    factors: NDArray[np.float32],
+    first: float,
+    step: float,
+) -> None:
+    """Multiply by the factor at even steps of counts, in place; the variance may be empty."""
+    start, inverse = np.float32(first), np.float32(1 / step)
+    last = np.float32(len(factors) - 1)
+    zero = np.float32(0)
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            value = data[y, x]
+            place = (value - start) * inverse
+            inside = zero <= place < last
+            here = int(min(max(place, zero), last)) if place == place else 0
+            following = min(here + 1, len(factors) - 1)
+            rise = factors[following] - factors[here] if inside else zero
+            factor = factors[here] + (place - np.float32(here)) * rise if inside else factors[here]
+            if variance.size:
+                derivative = factor + value * rise * inverse
+                variance[y, x] *= derivative * derivative
+            data[y, x] = value * factor
 
 
 def curve_at(nonlinearity: Table, em_gain: float) -> Curve:
