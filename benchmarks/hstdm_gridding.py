@@ -132,7 +132,7 @@ def lap(what: str, wall: float, cpu: float) -> None:
 
 
 def level_1(dumps: int, channels: int) -> Spectra:
-    """Noise in a raster of 60 x 60 dumps an hour, a quarter of a beam apart."""
+    """A line and noise in a raster of 60 x 60 dumps an hour, a quarter of a beam apart."""
     side = int(np.ceil(np.sqrt(dumps)))
     place = np.arange(dumps)
     rows = QTable({"time": START + (place + 0.5) * u.s})
@@ -148,11 +148,15 @@ def level_1(dumps: int, channels: int) -> Spectra:
     for name in ("lo_frequency", "rest_frequency"):
         rows[name] = np.full(dumps, REST_HZ) * u.Hz
     rows["velocity_shift"] = np.zeros(dumps) * u.km / u.s
+    rows["temperature_scale"] = ["T_A*"] * dumps
     flux = np.random.default_rng(1).standard_normal((dumps, channels), np.float32)
+    steps = (np.arange(channels) - channels / 2) / 20
+    flux += 5 * np.exp(-(steps**2)).astype(np.float32)
     meta = Meta(
         instrument="HSTDM",
         obs_id="50000000001",
         project_id="P1",
+        object="map",
         file_type="OTFM",
         detector=1,
         time=START,
