@@ -50,8 +50,9 @@ def calibrate_rate(
     if rate is None:
         raise NotApplicable("photons were not counted")
     require_shape(rate, flat.shape, "the flat")
-    copies = [None if plane is None else plane.copy() for plane in (rate.variance, rate.flags)]
-    image = replace(rate, data=rate.data.copy(), variance=copies[0], flags=copies[1])
+    image = replace(rate, data=rate.data.copy())
+    image.variance = None if rate.variance is None else rate.variance.copy()
+    image.flags = None if rate.flags is None else rate.flags.copy()
     image = subtract_dark_and_cic(image, dark, cic)
     usable = flat.data > 0
     divisor = np.where(usable, flat.data, np.float32(1))
