@@ -60,6 +60,20 @@ def test_speckles_have_the_raw_contrast_on_average_and_the_mask_keeps_it_off_the
     assert contrast[(radius > 3) & (radius < 3.5)].mean() < 1e-8
 
 
+def test_speckles_of_phase_alone_are_symmetric_about_the_star() -> None:
+    coronagraph = Coronagraph(PUPIL, 4.0, 14.0, 0.0, 100.0, 1e-8)
+    factors = coronagraph.factors(PIXEL, PIXEL)
+    zone = np.hypot(PIXEL, PIXEL[:, None]) * 0.24
+    zone = (zone > 5) & (zone < 11)
+    alike = []
+    for phase_fraction in (1.0, 0.5):
+        screens = random_screens(64, np.random.default_rng(3), 1, phase_fraction)
+        (image,) = coronagraph.stars(screens, PUPIL.tilt(0.0, 0.0), factors, PIXEL, PIXEL)
+        alike.append(np.corrcoef(image[zone], image[::-1, ::-1][zone])[0, 1])
+    assert alike[0] > 0.999
+    assert abs(alike[1]) < 0.3
+
+
 def test_the_mask_lets_half_of_a_planet_through_at_its_inner_edge() -> None:
     coronagraph = Coronagraph(PUPIL, 4.0, 14.0, 1e-6, 100.0, 1e-8)
     passing = coronagraph.throughput(np.array([0, 4, 6, 12]) / 0.24)

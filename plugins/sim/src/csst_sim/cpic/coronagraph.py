@@ -43,16 +43,21 @@ class Coronagraph:
         step = radius_pixel * self.pupil.pixel_lambda_d - self.outer_lambda_d
         return np.asarray(0.5 * (1 + np.tanh(step / _EDGE_LAMBDA_D)))
 
-    def factors(self, x: Pixels, y: Pixels) -> tuple[Field, Field]:
+    def factors(
+        self, x: Pixels, y: Pixels, star: tuple[float, float] = (0.0, 0.0)
+    ) -> tuple[Field, Field]:
         """Return what multiplies the fields of the pupil itself and of the speckles.
 
         Parameters
         ----------
         x, y
             Pixels from the mask, which stays where it is when the star moves.
+        star
+            Position (x, y) of the star: the mirror's dark zone moves with it.
         """
-        radius = np.hypot(x, y[:, None])
-        passing, beyond = self.throughput(radius), self.beyond(radius)
+        passing = self.throughput(np.hypot(x, y[:, None]))
+        radius = np.hypot(x - star[0], y[:, None] - star[1])
+        beyond = self.beyond(radius)
         pupil = np.sqrt(self.mask_leak) * (1 - passing) + beyond
         edge = self.outer_lambda_d / self.pupil.pixel_lambda_d
         decline = np.minimum(1, (edge / np.maximum(radius, 1)) ** 2)
@@ -95,11 +100,28 @@ class Coronagraph:
         return np.asarray(np.square(np.abs(field)) * np.float32(pupil.peak), np.float32)
 
 
-def random_screens(samples: int, rng: Generator, number: int = 1) -> Complex:
-    """Return screens of independent complex samples of unit variance, shape (number, y, x)."""
+def random_screens(
+    samples: int, rng: Generator, number: int = 1, phase_fraction: float = 0.5
+) -> Complex:
+    """Return screens of independent samples of unit variance, shape (number, y, x).
+
+    Parameters
+    ----------
+    samples
+        Across the pupil.
+    rng
+        Random numbers.
+    number
+        Of screens.
+    phase_fraction
+        Part of the variance that is phase; the rest is amplitude. Speckles of either alone are
+        symmetric about the star.
+    """
     shape = (number, samples, samples)
     real, imaginary = rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
-    return np.asarray((real + 1j * imaginary) * np.float32(np.sqrt(0.5)), np.complex64)
+    real *= np.float32(np.sqrt(1 - phase_fraction))
+    imaginary *= np.float32(np.sqrt(phase_fraction))
+    return np.asarray(real + 1j * imaginary, np.complex64)
 
 
 def drifting_screens(
@@ -108,6 +130,7 @@ def drifting_screens(
     drift_time_s: float,
     drift_fraction: float,
     rng: Generator,
+    phase_fraction: float = 0.5,
 ) -> Complex:
     """Return the screens at a series of times: one part stays, one drifts.
 
@@ -123,13 +146,15 @@ def drifting_screens(
         Its part of the variance.
     rng
         Of the drift.
+    phase_fraction
+        As in `random_screens`.
     """
     screens = np.empty((len(time_s), *static.shape), np.complex64)
     stays, drifts = np.float32(np.sqrt(1 - drift_fraction)), np.float32(np.sqrt(drift_fraction))
-    (drift,) = random_screens(len(static), rng)
+    (drift,) = random_screens(len(static), rng, 1, phase_fraction)
     memory = np.exp(-np.diff(time_s, prepend=time_s[:1]) / drift_time_s).astype(np.float32)
     for index, kept in enumerate(memory):
-        (kick,) = random_screens(len(static), rng)
+        (kick,) = random_screens(len(static), rng, 1, phase_fraction)
         drift = kept * drift + np.sqrt(1 - kept**2) * kick
         screens[index] = stays * static + drifts * drift
     return screens

@@ -94,7 +94,8 @@ class CpicSession:
         if self.observation.file_type == "PSF":
             images = pupil.images(tilts, x, y) * np.float32(self.observation.attenuation)
         else:
-            factors = self.coronagraph.factors(x, y)
+            offset_x, offset_y = self.offset_pixel.mean(axis=0)
+            factors = self.coronagraph.factors(x, y, (float(offset_x), float(offset_y)))
             images = self.coronagraph.stars(screens, tilts, factors, x, y)
         light[:, slice(*rows), slice(*columns)] += images * np.float32(self.star_electron_per_s)
         for dx, dy, rate in [*self.planets(), *self._spots()]:
@@ -138,9 +139,11 @@ def _window(
 def _screens(session: CpicSession) -> Complex:
     """Return the pupil's aberrations in each frame, a process over all star frames of a plan."""
     plan, optics = session.plan, session.optics
-    static = random_screens(
-        optics.pupil_samples, np.random.default_rng([plan.instrument_seed, _STATIC])
-    )[0]
+    (static,) = random_screens(
+        optics.pupil_samples,
+        np.random.default_rng([plan.instrument_seed, _STATIC]),
+        phase_fraction=optics.phase_fraction,
+    )
     drifts = plan.effects_of(session.observation).speckle_drift
     times, own = [], []
     for each in plan.observation:
@@ -157,6 +160,7 @@ def _screens(session: CpicSession) -> Complex:
         optics.drift_time_s,
         optics.drift_fraction if drifts else 0.0,
         np.random.default_rng([plan.instrument_seed, _DRIFT]),
+        optics.phase_fraction,
     )
     return np.asarray(screens[mine])
 

@@ -172,6 +172,8 @@ class CpicOptics:
     """Part of the star's light that passes the middle of the mask."""
     outside_contrast: float
     """Speckles beyond the dark zone, in units of those inside."""
+    phase_fraction: float
+    """Part of the aberrations' variance that is phase; the rest is amplitude."""
     drift_fraction: float
     """Part of the speckles' intensity whose field drifts (Ornstein-Uhlenbeck process)."""
     drift_time_s: float
