@@ -74,7 +74,7 @@ def test_the_declared_command_runs_and_says_what_it_wants() -> None:
 def test_the_system_temperature_of_level_1_is_converted_as_is_said(
     make_sky: Any, receiver: Receiver
 ) -> None:
-    """Noise of calibrated ON - OFF pairs with T_sys(DSB) / (G_s eta_l), as the calculator has it."""
+    """Noise of calibrated ON - OFF pairs is that of T_sys(DSB) / (G_s eta_l)."""
     states = (["HOT"] * 40 + ["COLD"] * 40 + ["OFF"] * 10 + ["ON"] * 10) * 2 + ["HOT", "COLD"] * 20
     sky = make_sky(sideband_ripple=0.0)
     dumps = sky.dumps(states, np.arange(len(states)) + 0.5, 1.0)

@@ -19,7 +19,7 @@ class SpectralMap(Cube):
     """A `Cube` ``[channel, y, x]`` in kelvin whose third world coordinate is frequency."""
 
     weight: u.Quantity | None = None
-    """Sum of kernel times ``t width / T_sys^2`` of the dumps, mean of the channels; shape (y, x)."""
+    """Sum of kernel times ``t width / T_sys^2`` of the dumps, mean of the channels; (y, x)."""
     beam_deg: float = 0.0
     """Full width at half maximum of the beam in the map."""
     telescope_beam_deg: float = 0.0

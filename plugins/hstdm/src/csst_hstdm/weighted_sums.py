@@ -130,8 +130,9 @@ def _border(sums: NDArray[np.float32], border: Border) -> NDArray[np.bool_]:
             for row, good in zip(norm, covered, strict=True)
         ]
     )
-    aside = np.hypot(sums[:, 3], sums[:, 4]).T > border.offset_pixel * norm
-    return covered & (aside | (norm < border.fraction * middle[:, None]))
+    aside = np.hypot(sums[:, 3], sums[:, 4]).T
+    far = aside > border.offset_pixel * norm
+    return covered & (far | (norm < border.fraction * middle[:, None]))
 
 
 def _flags(dumps: Spectra) -> NDArray[np.uint16]:

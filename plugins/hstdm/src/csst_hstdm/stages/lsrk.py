@@ -71,8 +71,8 @@ def shift_to_lsrk(dumps: Spectra) -> Annotated[Spectra, "dumps"]:
     last = int(np.floor(np.nanmax(end) - 0.5 + 1e-6))
     if last - first > _FARTHEST_BANDS * dumps.flux.shape[1]:
         raise UnprocessableData(
-            f"the axes of the dumps lie up to {(last - first) * abs(common_hz) / 1e6:.0f} MHz apart; "
-            "expected one tuning"
+            f"the dumps together cover {(last - first) * abs(common_hz) / 1e6:.0f} MHz, more than "
+            "twice the band; expected one tuning"
         )
     channels = np.arange(first, last + 1)
     step = common_hz / (factor * spacing_hz)
