@@ -47,8 +47,8 @@ def grid_spectra(
 
     Each pixel is the mean of the dumps around it, weighted with a kernel and with
     ``t width / T_sys^2`` (Mangum, Emerson & Greisen 2007, A&A 474, 679); errors are propagated,
-    with the noise of OFFs that dumps share. Samples with little weight, or whose dumps lie to one side, are flagged
-    ``border``, channel by channel.
+    with the noise of OFFs that dumps share. Samples with little weight, or whose dumps lie to one
+    side, are flagged ``border``, channel by channel.
 
     Parameters
     ----------
