@@ -143,7 +143,7 @@ def test_a_plan_with_errors_is_refused_with_the_cause(tmp_path: Path) -> None:
     assert "no star is called 'nobody'; the plan has target" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("name", "number"), [("target", 6), ("calibration", 22)])
+@pytest.mark.parametrize(("name", "number"), [("target", 6), ("calibration", 34)])
 def test_example_plans_are_valid(name: str, number: int, tmp_path: Path) -> None:
     done = csstcore("run", "sim.cpic", EXAMPLES / f"{name}.toml", "-o", tmp_path, "--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
