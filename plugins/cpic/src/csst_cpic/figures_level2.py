@@ -27,7 +27,7 @@ def residual_with_companions(residual: ResidualMap) -> Figure:
     settings = Reduction.from_table(residual.settings)
     figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    spread = float(np.nanpercentile(np.abs(residual.data), 99.5))
+    spread = 6 * 1.4826 * float(np.nanmedian(np.abs(residual.data))) or 1.0
     _show(figure, left, residual.data, settings, spread, f"residual [{residual.unit}]")
     if residual.signal_to_noise is not None:
         _show(figure, right, residual.signal_to_noise, settings, 6.0, "signal over noise")
@@ -101,10 +101,4 @@ def _mark(axes: Axes, residual: ResidualMap, settings: Reduction) -> None:
         size = 1.5 * settings.fwhm_pixel * settings.pixel_scale_arcsec
         theta = np.linspace(0, 2 * np.pi, 60)
         axes.plot(east + size * np.cos(theta), north + size * np.sin(theta), "k-", linewidth=1)
-        axes.annotate(
-            chr(ord("b") + k % 25),
-            (east, north),
-            xytext=(9, 9),
-            textcoords="offset points",
-            fontsize=11,
-        )
+        axes.text(east - size, north + size, chr(ord("b") + k % 25), fontsize=11, ha="center")

@@ -11,9 +11,12 @@ from csst_cpic.frame_angles import frame_angles_deg
 from csst_cpic.klip import StarSubtraction
 from csst_cpic.point_source import PointSource
 from csst_cpic.reduction import Reduction
+from csst_cpic.star_width import fwhm
 from csstcore.api import Cube, Image, Table, UnprocessableData, caveat
 
 _SAMPLE = 1_000_000
+_OTHER_WIDTH = 0.15
+"""A star this much wider or narrower is of another filter or telescope."""
 
 
 def star_subtraction(
@@ -60,6 +63,9 @@ def repeated(
     """
     subtraction = star_subtraction(cube, frames, reduction, library)
     scales = star_scales(cube, frames, star)
+    width, expected = fwhm(star.data), subtraction.reduction.fwhm_pixel
+    if abs(width - expected) > _OTHER_WIDTH * expected:
+        caveat(f"the star is {width:.2f} pixels wide, the reduction is for {expected:.2f}")
     source = PointSource.of(star.data, subtraction.angles_deg, scales)
     return Experiment(subtraction, source, photon_variance(cube))
 

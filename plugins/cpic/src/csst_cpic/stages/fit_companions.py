@@ -27,6 +27,8 @@ from csstcore.api import (
 
 _ROUNDS = 2
 """Neighbours change each other's fits: each is fitted again with the others taken out."""
+_NEAR_FWHM = 5.0
+"""Companions whose separations differ by more do not meet in an annulus."""
 
 
 def fit_companions(
@@ -129,18 +131,24 @@ _COLUMNS = {
 def _fit_all(experiment: Experiment, guesses: Sequence[Source]) -> list[CompanionFit | None]:
     """Fit all companions, the most significant first, each without the others."""
     fits: list[CompanionFit | None] = [None] * len(guesses)
-    for turn in range(_ROUNDS if len(guesses) > 1 else 1):
+    for turn in range(_ROUNDS):
         for k, guess in enumerate(guesses):
-            others = [f.source for j, f in enumerate(fits) if f and f.converged and j != k]
             last = fits[k]
-            if turn and (last is None or not others):
+            if turn and (last is None or not _is_near_others(k, guesses, experiment.fwhm_pixel)):
                 continue
+            others = [f.source for j, f in enumerate(fits) if f and f.converged and j != k]
             try:
                 fits[k] = fit_companion(experiment, last.source if last else guess, others)
             except UnprocessableData as cause:
                 caveat(f"companion {k + 1}: {cause}")
                 fits[k] = None
     return fits
+
+
+def _is_near_others(k: int, guesses: Sequence[Source], fwhm_pixel: float) -> bool:
+    """Return whether another companion is so near in radius that it can change a fit."""
+    apart = [abs(g.separation_pixel - guesses[k].separation_pixel) for g in guesses]
+    return sum(distance < _NEAR_FWHM * fwhm_pixel for distance in apart) > 1
 
 
 def _row(
