@@ -71,6 +71,12 @@ class Site:
         return merge_products(parts)
 
 
+def shipped_detector(readout: str) -> Detector:
+    """The numbers that Level 1 is given."""
+    text = (files("csst_cpic") / f"references/detector_{readout}.toml").read_text()
+    return Detector(**tomllib.loads(text))
+
+
 def named(frames: list[Image], **facts: Any) -> list[Image]:
     """Frames with other facts."""
     facts = {"filter": "f661", "telescope": "CSST"} | facts
@@ -79,8 +85,7 @@ def named(frames: list[Image], **facts: Any) -> list[Image]:
 
 def write_references(site: Site, store: FakeReferences) -> None:
     """Fill the store: the bias from frames, everything else from the camera's truth."""
-    text = (files("csst_cpic") / f"references/detector_{READOUT}.toml").read_text()
-    detector = Detector(**tomllib.loads(text))
+    detector = shipped_detector(READOUT)
     zero = {"exposure_time_s": 0.0, "file_type": "BIAS", "seed": 5, "obs_id": "40100000009"}
     dark = simulate_frames(0.0, frames=40, em_gain=EM_GAIN, **zero).frames
     planes = [subtract_bias_level(frame, detector)[0].data for frame in dark]
@@ -263,3 +268,18 @@ def test_a_series_with_a_fault_is_processed_with_a_caveat(
     assert any(cause in caveat for caveat in record.caveats)
     with fits.open(site.product("_V01", obs_id)) as units:
         assert len(units) == 1 + frames
+
+
+def test_bias_levels_follow_the_truth() -> None:
+    """Drift, stripes, fixed pattern, charge made in the register, cosmic rays with tails."""
+    detector = shipped_detector("1080x1050")
+    seen = simulate_frames(0.002, frames=6, em_gain=EM_GAIN, readout="1080x1050")
+    found = [
+        subtract_bias_level(frame, detector)[1].table["level"].to_value(u.adu)[0]
+        for frame in seen.frames
+    ]
+    error = np.array(found) - seen.series.offset_adu
+    read_noise_adu = seen.device.read_noise / seen.device.gain
+    # The pattern of the columns is in every frame: it is part of the master bias.
+    assert np.std(error) < 0.02 * read_noise_adu
+    assert abs(np.mean(error)) < 0.1 * read_noise_adu

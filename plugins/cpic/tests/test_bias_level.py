@@ -5,6 +5,7 @@ from __future__ import annotations
 import astropy.units as u
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from csst_cpic.bias_level import measure_rows
 from csst_cpic.detector import Detector
@@ -85,11 +86,8 @@ def test_light_and_its_trails_in_every_row_do_not_move_the_level(shipped):
     rows, columns = detector.raw_shape
     signal = np.zeros((rows, columns))
     signal[detector.active] = 10000.0
-    stream, held = signal.reshape(-1), 0.0
-    for here in range(len(stream)):
-        out = 0.1 * held
-        held += 0.007 * max(stream[here] - 2500.0, 0.0) - out
-        stream[here] += out
+    stream = signal.reshape(-1)
+    stream += lfilter([0.0, 0.1], [1.0, -0.9], 0.007 * np.maximum(stream - 2500.0, 0.0))
     frame = 31.3 + signal + READ_NOISE_ADU * rng.standard_normal(signal.shape)
     error = measure_level(detector, np.floor(frame + 0.5)) - 31.3
     assert abs(error).max() < 1e-4 * 10000.0
