@@ -337,6 +337,11 @@ def csst_definitions() -> list[Definition]:
             "What is left of a star, with the signal over noise and the settings",
         ),
         Definition(
+            "l2_frames",
+            "definitions/l2_frames.toml",
+            "Registered frames of a star: place of the star, rotation, exposure",
+        ),
+        Definition(
             "l2_companions",
             "definitions/l2_companions.toml",
             "Companions of a star with contrast and position",
@@ -581,6 +586,16 @@ def csst_figures() -> list[Figure]:
             "trails",
             f"{_CALIBRATION_FIGURES}:trails",
             "Trails behind the edges of bright frames with the fitted ones",
+        ),
+        Figure(
+            "star_places",
+            "csst_cpic.figures_frames:star_places",
+            "Place of the star in every frame, and the position angle of the frame",
+        ),
+        Figure(
+            "coadded_frames",
+            "csst_cpic.figures_frames:coadded_frames",
+            "Mean of all frames with the star, North up and East left",
         ),
         Figure(
             "residual_with_companions",
