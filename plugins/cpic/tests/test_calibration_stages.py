@@ -122,6 +122,14 @@ def test_dark_and_cic_are_right_with_their_errors(detector) -> None:
     assert np.count_nonzero(found.flags) == 2
 
 
+def test_few_frames_do_not_bias_the_dark(detector) -> None:
+    """Where the signal of few frames is high by chance, it must not be preferred."""
+    dark, cic, _ = fit_dark_and_cic(darks(detector, frames=8), detector)
+    for image, true in ((dark, DARK), (cic, CIC)):
+        error = np.sqrt(image.variance.sum(dtype=float)) / image.data.size
+        assert abs(image.data.mean(dtype=float) - true) < 3.5 * error
+
+
 def test_at_low_em_gain_the_mean_signal_is_fitted(detector) -> None:
     dark, cic, _ = fit_dark_and_cic(darks(detector, em_gain=50.0, times=(0.0, 900.0)), detector)
     error = np.sqrt(dark.variance.sum()) / dark.data.size

@@ -113,7 +113,7 @@ def _fit(
 ) -> DarkFit:
     """Return the straight line of every pixel, weighted by the variance of single frames."""
     column = time[:, None, None]
-    weight = np.where(frames > 0, frames / variance, 0.0)
+    weight = np.divide(frames, variance, out=np.zeros(frames.shape), where=frames > 0)
     value = np.where(weight > 0, rate, 0.0)
     total = weight.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -9,7 +9,6 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
-from pydantic import Field
 
 from csst_cpic.agreement import (
     em_gain_of,
@@ -36,25 +35,27 @@ from csstcore.api import (
     note_frames,
 )
 
-FAINTEST_GAIN = 0.25
-"""Threshold over EM gain up to which photons are counted: 78 % of single electrons are seen."""
-BRIGHTEST_RATE = 0.5
-"""Electrons per frame up to which a pixel's photons are counted."""
+THRESHOLD = 0.4348
+"""Electrons above which a photon is counted: where E1(T) exp(T) = 1, so that charge that arises in
+the register, at any of its stages alike, counts as much as the mean signal has of it."""
+LEAST_NOISES = 5.0
+"""Read noises that the threshold is above zero at least; else the mean signal is taken."""
+MOST_DETECTED = 0.8
+"""Fraction of frames with a photon up to which a pixel's photons are counted. It is the detections
+that decide, and far from the usual rate: choosing by the signal takes it where it came out high."""
 
 
 def fit_dark_and_cic(
-    frames: Sequence[Image],
-    detector: Reference[Detector],
-    *,
-    threshold_noises: Annotated[float, Field(gt=0)] = 5.0,
+    frames: Sequence[Image], detector: Reference[Detector]
 ) -> tuple[Annotated[Image, "dark"], Annotated[Image, "cic"], Annotated[Table, "dark_ramp"]]:
     """Fit dark current and clock-induced charge to every pixel of dark frames.
 
     The mean charge of a pixel is ``CIC + dark t`` with the exposure time t, fitted with weights by
     its noise. Photons are counted where the EM gain allows, which has half the variance of the
-    mean signal; the signal itself is taken in pixels of more than half an electron a frame, and
-    at low gain. Both hold, beside the charge that enters the register, what arises within it, as
-    much as an average frame has. Cosmic rays are found among the frames of each exposure time.
+    mean signal; the signal itself is taken in pixels with a photon in more than four of five
+    frames, and at low gain. Both hold, beside the charge that enters the register, what arises
+    within it, as much as an average frame has. Cosmic rays are found among the frames of each
+    exposure time.
 
     Parameters
     ----------
@@ -63,8 +64,6 @@ def fit_dark_and_cic(
         multiplication; exposure time 0 counts.
     detector
         Stages of the register, and read noise where a frame has none.
-    threshold_noises
-        Read noises above which a photon is counted.
 
     Returns
     -------
@@ -97,15 +96,17 @@ def fit_dark_and_cic(
     noise = read_noise_electron(frames[0], detector)
     output = RegisterOutput.of_stages(gains[0], noise, detector.register_stages)
     sets = by(exposure_time_second, frames)
-    counted = threshold_noises * noise / gains[0] <= FAINTEST_GAIN
-    curve = DetectionCurve.of(output, threshold_noises * output.noise_electron) if counted else None
+    counted = LEAST_NOISES * output.noise_electron <= THRESHOLD
+    curve = DetectionCurve.of(output, THRESHOLD) if counted else None
     means = [_means(clean_stack(own, detector, dark=True), curve) for own in sets.values()]
     signal, counts, number = (np.array(planes) for planes in zip(*means, strict=True))
+    if not number.any():
+        raise UnprocessableData(f"no pixel of {len(frames)} dark frames has a value")
     seconds = np.array(list(sets))
     variance, rate = analog_variance(output), signal
     fit = fit_pixels(seconds, signal, number, variance)
     if curve is not None:
-        faint = np.all(signal < BRIGHTEST_RATE, axis=0)
+        faint = np.all(counts < curve.rate(np.array(MOST_DETECTED)), axis=0)
         by_counting = fit_pixels(seconds, counts, number, curve.frame_variance)
         fit = DarkFit(*(np.where(faint, c, a) for c, a in zip(by_counting, fit, strict=True)))
         variance, rate = curve.frame_variance, np.where(faint, counts, signal)
