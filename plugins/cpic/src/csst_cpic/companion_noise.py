@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 from scipy.ndimage import map_coordinates
 
 from csst_cpic.sky_frame import central_pixel
@@ -18,23 +19,23 @@ from csstcore.api import UnprocessableData
 
 Float = NDArray[np.float64]
 
-_SMALLEST_EIGENVALUE = 1e-3
-"""Of a covariance, in units of the largest: a measured one may have negative ones."""
+_SMALLEST_POWER = 1e-3
+"""Of the spectrum of a covariance, in units of the largest: a measured one has negative ones."""
 _WORST_CONDITION = 1e12
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseCorrelation:
-    """Covariance of two pixels by their distance."""
+    """Covariance of two pixels by how far they are apart."""
 
-    distance_pixel: Float
     covariance: Float
+    """By rows and columns apart, negative ones counted from the end; a positive definite one."""
 
     @classmethod
     def measured(
         cls, image: NDArray[np.float32], use: NDArray[np.bool_], reach_pixel: int
     ) -> NoiseCorrelation:
-        """Measure it from pairs of pixels of a ring.
+        """Measure it from pairs of pixels of a ring, as a function of distance alone.
 
         Parameters
         ----------
@@ -61,19 +62,24 @@ class NoiseCorrelation:
                 total = products.setdefault(dx * dx + dy * dy, [0.0, 0.0])
                 total[0] += float(np.sum(first * second))
                 total[1] += float(np.count_nonzero(one & other))
-        if not products[0][1]:
+        if not products[0][0] > 0:
             raise UnprocessableData("no pixel of the companion's ring shows noise alone")
-        squares = sorted(square for square in products if products[square][1] > 0)
-        means = [products[square][0] / products[square][1] for square in squares]
-        return cls(np.sqrt([*squares, (reach_pixel + 1) ** 2]), np.array([*means, 0.0]))
+        apart = np.fft.fftfreq(8 * reach_pixel, 1 / (8 * reach_pixel))
+        square = np.rint(apart[:, np.newaxis] ** 2 + apart**2).astype(np.intp)
+        means = np.zeros(int(square.max()) + 1)
+        for key, (total_product, count) in products.items():
+            means[key] = total_product / count if count else 0.0
+        power = np.fft.fft2(means[square]).real
+        power = np.maximum(power, _SMALLEST_POWER * power.max())
+        return cls(np.asarray(np.fft.ifft2(power).real))
 
-    def inverse(self, y: NDArray[np.intp], x: NDArray[np.intp]) -> Float:
-        """Return the inverse of the covariance of pixels at these places."""
-        distance = np.hypot(np.subtract.outer(y, y), np.subtract.outer(x, x))
-        matrix = np.interp(distance, self.distance_pixel, self.covariance)
-        values, vectors = np.linalg.eigh(matrix)
-        values = np.maximum(values, _SMALLEST_EIGENVALUE * values[-1])
-        return np.asarray(vectors / values @ vectors.T)
+    def weighted(
+        self, templates: Float, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> Float:
+        """Return templates times the inverse of the covariance of the pixels at these places."""
+        apart = np.subtract.outer(rows, rows), np.subtract.outer(columns, columns)
+        factor = cho_factor(self.covariance[apart], lower=True, check_finite=False)
+        return np.asarray(cho_solve(factor, templates.T, check_finite=False).T)
 
 
 def _shifted(plane: NDArray[Any], dy: int, dx: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -127,7 +133,7 @@ class LinearFit:
         """
         rows, columns = np.nonzero(patch)
         templates = _turned(responses, rows, columns, turned_deg)
-        weighted = templates @ noise.inverse(rows, columns)
+        weighted = noise.weighted(templates, rows, columns)
         normal = weighted @ templates.T
         if not np.isfinite(normal).all() or np.linalg.cond(normal) > _WORST_CONDITION:
             raise UnprocessableData("the reduced image does not tell the companion's parameters")
