@@ -62,7 +62,7 @@ def csst_stages() -> list[Stage]:
         Stage(
             "check_set",
             "csst_cpic.stages.calibration_set:check_set",
-            "Check that frames belong to one calibration set, and leave out those that hold nothing",
+            "Check that frames make one calibration set, and leave out those that hold nothing",
         ),
         Stage(
             "measure_em_gain",

@@ -14,7 +14,7 @@ SAME = {"filter": "filters", "detector": "detectors", "readout": "formats"}
 def check_set(
     frames: Sequence[Image], *, several_settings: bool = False
 ) -> Annotated[Sequence[Image | None], "frames"]:
-    """Check that frames belong to one calibration set, and leave out those that hold nothing.
+    """Check that frames make one calibration set, and leave out those that hold nothing.
 
     A frame that was lost on the way is filled with one value; so is one beyond the converter's
     limit throughout. It would count as a frame without a photon.
