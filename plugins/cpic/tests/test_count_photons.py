@@ -22,10 +22,11 @@ def signals(rng, rate, number, serial=0.0, gain=GAIN):
     frames = []
     for _ in range(number):
         electrons = rng.poisson(rate)
-        data = spread * rng.standard_gamma(np.maximum(electrons, 1e-12) / spread)
+        data, filled = rng.normal(0, NOISE / gain, rate.shape), electrons > 0
+        data[filled] += spread * rng.standard_gamma(electrons[filled] / spread)
         born = rng.random(rate.shape) < serial
-        data += born * rng.exponential(gain ** -rng.random(rate.shape))
-        frames.append(frame(data + rng.normal(0, NOISE / gain, rate.shape), gain))
+        data[born] += rng.exponential(gain ** -rng.random(np.count_nonzero(born)))
+        frames.append(frame(data, gain))
     return frames
 
 

@@ -20,10 +20,11 @@ def darks():
     """Signals of a register at gain 1000: shape (times, frames, rows, columns); true dark."""
     rng = np.random.default_rng(1)
     dark = DARK * np.exp(rng.normal(0, 0.15, SHAPE)) * np.where(rng.random(SHAPE) < 0.01, 50, 1)
-    signal = np.empty((len(TIMES), NUMBER, *SHAPE), np.float32)
+    signal = np.zeros((len(TIMES), NUMBER, *SHAPE), np.float32)
     for k, time in enumerate(TIMES):
         electrons = rng.poisson(CIC + dark * time, (NUMBER, *SHAPE))
-        signal[k] = rng.standard_gamma(np.maximum(electrons, 1e-12))
+        filled = electrons > 0
+        signal[k][filled] = rng.standard_gamma(electrons[filled])
         signal[k] += rng.normal(0, 0.04, signal[k].shape)
     return signal, dark
 

@@ -22,7 +22,7 @@ def curve():
 
 
 def test_the_curve_inverts_the_exact_probability_without_noise():
-    quiet = DetectionCurve.of(RegisterOutput(1000.0, 5.0), 0.2)
+    quiet = DetectionCurve.of(RegisterOutput(1000.0, 10.0), 0.2)
     fraction = detection_probability(RATES, 0.2)
     expected = 1 / detection_slope(RATES[1:], 0.2)
     assert quiet.rate(fraction) == pytest.approx(RATES, rel=1e-4, abs=1e-10)

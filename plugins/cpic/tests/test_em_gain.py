@@ -19,9 +19,10 @@ def frames(rng, number, gain, rate, serial=0.0, shape=(200, 200)):
     result = []
     for _ in range(number):
         electrons = rng.poisson(rate, shape)
-        out = gain * spread * rng.gamma(np.maximum(electrons, 1e-12) / spread)
+        out, filled = np.zeros(shape), electrons > 0
+        out[filled] = gain * spread * rng.standard_gamma(electrons[filled] / spread)
         born = rng.random(shape) < serial
-        out += born * rng.exponential(gain ** rng.random(shape))
+        out[born] += rng.exponential(gain ** rng.random(np.count_nonzero(born)))
         result.append((out + rng.normal(0, NOISE, shape)).astype(np.float32))
     return np.array(result)
 
