@@ -17,6 +17,8 @@ Plane = NDArray[np.float64]
 
 _ITERATIONS: Final = 30
 _SETTLED_PIXEL: Final = 1e-3
+_COARSE_PIXELS: Final = 200
+"""Blocks along a side in which the star is first looked for."""
 _LEAST_SPOT_RATIO: Final = 5.0
 """Amplitude of a spot over its error, below which there is no spot."""
 _SIGMA: Final = float(1 / np.sqrt(8 * np.log(2)))
@@ -93,7 +95,7 @@ def symmetry_centre(
     """
     filled = np.where(valid, image, np.median(image[valid]) if valid.any() else 0.0)
     filled = gaussian_filter(filled, _SIGMA * fwhm_pixel)  # noise in a pixel is like nothing else
-    first = _self_convolution_peak(filled - float(np.median(filled)))
+    first = _first_guess(filled)
     half = outer_radius_pixel + 4 * fwhm_pixel
     top, left = (max(int(where - half), 0) for where in first)
     filled = filled[top : int(first[0] + half) + 2, left : int(first[1] + half) + 2]
@@ -261,6 +263,16 @@ def _spot_guesses(
     values = map_coordinates(sharp, [rows, columns], order=1, mode="nearest")
     best = int(np.argmax(np.min(values, axis=1)))
     return list(zip(rows[best].tolist(), columns[best].tolist(), strict=True))
+
+
+def _first_guess(image: Plane) -> tuple[float, float]:
+    """Return the point of symmetry of a whole frame, from blocks of pixels if it is large."""
+    side = max(min(image.shape) // _COARSE_PIXELS, 1)
+    rows, columns = (size // side for size in image.shape)
+    blocks = image[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    coarse = blocks.mean(axis=(1, 3))
+    row, column = _self_convolution_peak(coarse - float(np.median(coarse)))
+    return (row + 0.5) * side - 0.5, (column + 0.5) * side - 0.5
 
 
 def _self_convolution_peak(image: Plane) -> tuple[float, float]:
