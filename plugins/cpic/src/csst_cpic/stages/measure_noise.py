@@ -32,7 +32,7 @@ SAMPLE = 4_000_000
 GROUPS = 8
 """Of pixels with about the same rate, each with its own curve."""
 
-SMOOTHED_PIXEL = 5
+SMOOTHED_PIXEL = 15
 """Width of the mean that gives the rate of a pixel, so that its noise does not."""
 
 
