@@ -132,3 +132,15 @@ def test_faint_frames_of_one_observation_share_a_centre():
             fwhm_pixel=FWHM,
             together=True,
         )
+
+
+def test_errors_of_symmetry_are_those_of_photon_noise():
+    pulls = []
+    for k in range(12):
+        centre = np.array([48.0, 46.0]) + np.random.default_rng(k).uniform(-3, 3, 2)
+        y, x = grid((96, 92), centre)
+        halo = frame(200 / (1 + (x**2 + y**2) / 225.0), k, seed=50)
+        row = fit_star_centres([halo], fwhm_pixel=FWHM, outer_radius_pixel=35.0).table[0]
+        pulls.append((row["x"].value - 1 - centre[1]) / row["x_error"].value)
+        pulls.append((row["y"].value - 1 - centre[0]) / row["y_error"].value)
+    assert 0.75 < np.sqrt(np.mean(np.square(pulls))) < 1.4

@@ -108,7 +108,8 @@ def symmetry_centre(
         ring = _soft(outer_radius_pixel - radius, fwhm_pixel)
         if inner_radius_pixel > 0:
             ring *= _soft(radius - inner_radius_pixel, fwhm_pixel)
-        level = float(np.sum(ring * filled) / np.sum(ring))
+        edge = ring * (1 - ring)  # at the level of the edge its noise and shape do not count
+        level = float(np.sum(edge * filled) / np.sum(edge))
         before, place = place, _self_convolution_peak(ring * (filled - level))
         if np.hypot(place[0] - before[0], place[1] - before[1]) < _SETTLED_PIXEL:
             error = _symmetry_error(filled, ring, place, fwhm_pixel)
@@ -296,16 +297,16 @@ def _symmetry_error(
 ) -> tuple[float, float]:
     """Return the errors of a centre, from what is not symmetric about it.
 
-    With gradients g and differences of variance 2 s^2 between a pixel and its mirror image, the
-    error along an axis is ``s / sqrt(sum g^2)`` for independent pixels, and larger by the root
-    of the number of pixels over which what differs is correlated.
+    With gradients g and differences d between a pixel and its mirror image, the error along an
+    axis is ``sqrt(sum g^2 d^2 / 2) / sum g^2`` for independent pixels, and larger by the root of
+    the number of pixels over which what differs is correlated.
     """
     y, x = np.indices(image.shape)
     mirrored = map_coordinates(image, [2 * place[0] - y, 2 * place[1] - x], order=1)
-    square = float(np.sum(ring * (image - mirrored) ** 2) / np.sum(ring)) / 2
+    square = ring * (image - mirrored) ** 2 / 2
     correlated = 2 * np.pi * (np.sqrt(2) * _SIGMA * fwhm_pixel) ** 2
     errors = [
-        float(np.sqrt(square * correlated / max(np.sum(ring * g**2), 1e-300)))
+        float(np.sqrt(correlated * np.sum(square * g**2)) / max(np.sum(ring * g**2), 1e-300))
         for g in np.gradient(image)
     ]
     return errors[0], errors[1]
