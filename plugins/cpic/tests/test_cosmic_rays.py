@@ -116,6 +116,15 @@ def test_a_drifting_star_is_no_cosmic_ray(detector):
     assert precision >= 0.95
 
 
+def test_a_star_that_moves_within_three_frames_is_no_cosmic_ray(detector):
+    kinds = {"brightest": 500.0, "speckles": 5.0, "drift": 1.0}
+    for gain in (10.0, 50.0):
+        frames, truth, light = series(1, gain, 3, (160, 160), **kinds)
+        recall, precision = score(flag_cosmic_rays(frames, detector), truth, light, gain)
+        assert recall >= 0.93
+        assert precision >= 0.98
+
+
 @pytest.mark.parametrize(("frames", "wanted"), [(1, 0.9), (2, 0.9), (3, 0.93)])
 def test_few_frames_find_fewer_hits_but_hardly_false_ones(detector, frames, wanted):
     images, truth, light = series(4, 200.0, frames, brightest=500.0, speckles=2.0)
