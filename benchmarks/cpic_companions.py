@@ -148,7 +148,7 @@ def injections(number: int, seed: int = 3000, target: float = 12.0) -> Injection
     return Injections(*columns[:7], columns[7].astype(bool), cpu / number)
 
 
-def false_positives(cubes: int, seed: int = 5000, **changes: Any) -> FalsePositives:
+def false_positives(cubes: int, seed: int = 30000, **changes: Any) -> FalsePositives:
     """Count apertures above 3 sigma in cubes without planets.
 
     Each ring is tested in apertures side by side, one FWHM apart from the next ring.

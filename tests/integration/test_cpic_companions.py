@@ -7,6 +7,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import QTable
 from scipy.ndimage import map_coordinates
 
 from csst_cpic.aperture_noise import aperture_sums
@@ -186,6 +187,40 @@ def test_a_companion_that_is_not_there_gets_no_contrast(two_planets: Observed) -
         row = fit_companions(run.cube, run.frames, run.settings, run.star, place).table[0]
     weak = row["contrast"] < 4 * row["contrast_error"]
     assert weak or (not row["converged"] and "does not converge" in str(notes))
+
+
+@pytest.mark.parametrize("separation_pixel", [5.0, 300.0])
+def test_a_companion_where_there_is_no_image_gets_no_contrast(
+    two_planets: Observed, separation_pixel: float
+) -> None:
+    run = two_planets
+    place = {"separation": [separation_pixel * PIXEL_MAS] * u.mas, "position_angle": [3.0] * u.deg}
+    with collecting() as notes:
+        table = fit_companions(
+            run.cube, run.frames, run.settings, run.star, Table(QTable(place))
+        ).table
+    assert not table["converged"][0]
+    assert np.isnan(table["contrast"][0])
+    assert "companion 1: the reduced image" in str(notes.caveats)
+
+
+def test_a_cube_of_zeros_has_no_companions_and_no_limits(two_planets: Observed) -> None:
+    run = two_planets
+    cube = replace(run.cube, data=np.zeros_like(run.cube.data))
+    image = replace(residual(run), data=np.zeros(cube.data.shape[1:], np.float32))
+    assert len(find_companions(image, cube, run.frames, run.settings)) == 0
+    with pytest.raises(UnprocessableData, match="no injected source"):
+        contrast_curve(cube, run.frames, run.settings, run.star)
+
+
+def test_pixels_without_values_do_not_spoil_the_rest(two_planets: Observed) -> None:
+    run = two_planets
+    data = run.cube.data.copy()
+    data[:, 48:56, 18:26] = np.nan
+    data[3] = np.nan
+    cube = replace(run.cube, data=data)
+    limits = contrast_curve(cube, run.frames, run.settings, run.star, step_fwhm=2.0).table
+    assert np.isfinite(limits["contrast"]).all()
 
 
 def test_a_star_in_other_units_is_refused(two_planets: Observed, found: Table) -> None:

@@ -25,6 +25,7 @@ from csst_cpic.companion_noise import LinearFit, NoiseCorrelation
 from csst_cpic.experiment import Experiment, Source
 from csst_cpic.sky_frame import to_offsets, to_polar
 from csst_cpic.small_samples import aperture_number
+from csstcore.api import UnprocessableData
 
 Float = NDArray[np.float64]
 
@@ -81,6 +82,11 @@ def fit_companion(
         About where the companion is, to half a FWHM; a contrast of 0 is unknown.
     others
         Known companions, this one not included.
+
+    Raises
+    ------
+    UnprocessableData
+        If the reduced image does not show the place, or no noise around it.
     """
     source = guess if guess.contrast else _first_contrast(experiment, guess, others)
     size = np.inf
@@ -113,11 +119,17 @@ def _first_contrast(experiment: Experiment, guess: Source, others: Sequence[Sour
     """Return the guess with a contrast: the peak of the image over that of the response."""
     ring = _Ring(experiment, guess, others)
     image = ring.image()
-    patch = ring.distance <= PATCH_FWHM / 2 * experiment.fwhm_pixel
-    noise = float(np.nanstd(image[ring.empty]))
+    patch = np.isfinite(image) & (ring.distance <= PATCH_FWHM / 2 * experiment.fwhm_pixel)
+    empty = np.isfinite(image) & ring.empty
+    noise = float(image[empty].std()) if empty.any() else 0.0
+    if not patch.any() or not noise > 0:
+        raise UnprocessableData("the reduced image shows nothing at the companion, or no noise")
     contrast = noise / float(experiment.star.image.max())
     response = (ring.image(add=[_scaled(guess, contrast)]) - image)[patch] / contrast
-    return _scaled(guess, float(np.nansum(image[patch] * response) / np.nansum(response**2)))
+    power = float(np.sum(response**2))
+    if not power > 0:
+        raise UnprocessableData("the reduced image shows nothing of a companion there")
+    return _scaled(guess, float(np.sum(image[patch] * response)) / power)
 
 
 def _scaled(source: Source, contrast: float) -> Source:

@@ -13,7 +13,7 @@ from csst_cpic.derotate import derotated
 from csst_cpic.klip import StarSubtraction
 from csst_cpic.sky_frame import central_pixel
 
-_SMOOTH_FWHM: Final = 0.65
+_SMOOTH_FWHM: Final = 0.75
 """Standard deviation of the Gaussian that smooths variances."""
 _LEAST_FRAMES: Final = 4
 
