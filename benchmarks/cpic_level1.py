@@ -4,7 +4,7 @@
     python benchmarks/cpic_level1.py FOLDER --em-gain 50
 
 The frames are simulated with all effects, and calibrated with the true flat, dark, clock-induced
-charge, gains, linearity and charge transfer of the simulated camera and a bias of 40 frames. The
+charge, gains, linearity and charge transfer of the simulated camera and a bias of 60 frames. The
 exit code is 1 if the command takes more than 60 s or 2 GB.
 """
 
@@ -40,7 +40,7 @@ from csstcore.definitions.write import write_product
 from csstcore.plugins.discovery import discover
 
 READOUT, SHAPE = "1080x1050", (1024, 1024)
-SECONDS, BIAS_FRAMES = 10.0, 40
+SECONDS, BIAS_FRAMES, CLIP_ADU = 10.0, 60, 25.0
 LIMIT_S, LIMIT_BYTES = 60.0, 2.0e9
 
 
@@ -64,17 +64,18 @@ def prepare(folder: Path, frames: int, em_gain: float) -> SimulatedFrames:
     named = [replace(f, meta=replace(f.meta, filter="f661", telescope="CSST")) for f in seen.frames]
     write_product(definitions.get("cpic.l0"), named, Sources(), folder / "raw")
     zero = simulate_frames(
-        frames=BIAS_FRAMES, em_gain=em_gain, readout=READOUT, exposure_time_s=0.0, seed=5,
+        frames=BIAS_FRAMES, em_gain=1.0, readout=READOUT, exposure_time_s=0.0, seed=5,
         file_type="BIAS", obs_id="40100000002",
     )  # fmt: skip
     planes = [subtract_bias_level(frame, detector)[0].data for frame in zero.frames]
     meta = replace(named[0].meta, frame=None)
     gains = sorted({1.0, 10.0, 100.0, 1000.0, em_gain, 5000.0})
     references = true_references(seen.device, seen.readout, meta, gains)
-    variance = np.full(SHAPE, np.pi / 2 * 25 / BIAS_FRAMES, np.float32)
+    usual = np.abs(planes - np.median(planes, axis=0)) < CLIP_ADU
+    mean = np.mean(planes, axis=0, where=usual)
+    variance = np.full(SHAPE, 25 / BIAS_FRAMES, np.float32)
     references["bias"] = Image(
-        np.median(planes, axis=0).astype(np.float32), u.adu, variance,
-        np.zeros(SHAPE, np.uint16), meta=meta,
+        mean.astype(np.float32), u.adu, variance, np.zeros(SHAPE, np.uint16), meta=meta
     )  # fmt: skip
     for name, product in references.items():
         path = write_product(
@@ -134,10 +135,10 @@ def show_accuracy(folder: Path, seen: SimulatedFrames) -> None:
     difference = total[used] / number[used] - truth[used]
     quality = QTable.read(str(path).replace("_V01.fits", "_V01_QUAL.fits"))
     print(f"\nmean of frames minus truth (electron): {difference.mean():+.5f} ", end="")
-    print(f"+- {np.sqrt(np.mean(variance[used] / number[used]) / used.sum()):.5f}")
+    of_bias = (seen.device.gain / seen.em_gain) ** 2 * 25 / BIAS_FRAMES
+    print(f"+- {np.sqrt((np.mean(variance[used] / number[used]) + of_bias) / used.sum()):.5f}")
     pull = np.sqrt(squares[used].sum() / (variance * number)[used].sum())
     print(f"scatter of pixels about the truth over their errors: {pull:.3f}")
-    print(f"... of means: {np.std(difference / np.sqrt(variance[used] / number[used])):.3f}")
     print(
         f"cosmic rays, charge from {least:.1f} electron: found {found / max(bright, 1):.4f} ",
         end="",
