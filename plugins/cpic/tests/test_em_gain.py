@@ -76,6 +76,16 @@ def test_the_errors_of_the_fit_are_those_of_its_scatter():
     assert 0.6 < np.std(pulls) < 1.5
 
 
+def test_hits_left_over_do_no_harm_and_noise_is_no_gain():
+    rng = np.random.default_rng(6)
+    planes = frames(rng, 40, 800.0, 0.1, serial=0.002)
+    planes[:, ::20, ::20] = 3e5
+    fit = fit_em_gain(planes, NOISE, STAGES)
+    assert fit.em_gain == pytest.approx(800.0, rel=0.01)
+    with pytest.raises(UnprocessableData, match=r"does not converge|more noise than was said"):
+        fit_em_gain(frames(rng, 10, 800.0, 0.0), NOISE / 2, STAGES)
+
+
 def test_uneven_light_is_allowed_for():
     response = np.repeat([0.5, 1.5], 100)[None, :] * np.ones((200, 1))
     planes = frames(np.random.default_rng(4), 30, 800.0, 0.4 * response)

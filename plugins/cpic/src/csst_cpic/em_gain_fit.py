@@ -16,7 +16,7 @@ Probabilities: TypeAlias = Callable[[Array], Array]
 
 BINS = 48
 REACH = 8.0
-"""Where the last bin begins, in gains above the threshold."""
+"""End of the last bin, in gains above the threshold; what is beyond (hits) plays no part."""
 
 STEPS = 40
 CONVERGED = 1e-4
@@ -24,6 +24,9 @@ CONVERGED = 1e-4
 
 SMALL = 1e-4
 """Step of numerical derivatives."""
+
+BRIGHTEST = 30.0
+"""Guessed electrons per frame at which a histogram tells nothing of single ones."""
 
 LEAST_DETECTED = 200
 """Pixels above the threshold that a fit needs."""
@@ -83,7 +86,8 @@ def fit_em_gain(
     -----
     The slope of the tail alone is 1.5 to 15 % too high for rates of 0.02 to 0.3, by pixels with
     two electrons. Here bins get the exact probabilities of compound Poisson, serial charge and
-    read noise, and the three parameters are found by Fisher scoring of the multinomial.
+    read noise, given that pixels are below the end of the last bin; the three parameters are
+    found by Fisher scoring of the multinomial.
     """
     threshold = threshold_noises * read_noise_electron
     edges, counts = _histogram(frames, threshold)
@@ -93,25 +97,25 @@ def fit_em_gain(
         gain, rate, serial = np.exp(parameters[0]), np.exp(parameters[1]), parameters[2]
         output = RegisterOutput.of_stages(float(gain), read_noise_electron, stages, float(serial))
         tails = sum(output.tail(edges / gain, float(rate * one)) for one in relative)
-        tails = np.concatenate(([1.0], tails / relative.size, [0.0]))
-        return np.maximum(-np.diff(tails), 1e-14)
+        tails = np.concatenate(([1.0], tails / relative.size))
+        return np.asarray(np.maximum(-np.diff(tails) / (1 - tails[-1]), 1e-14))
 
     parameters = _start(edges, counts)
     expected = probabilities(parameters)
     for _ in range(STEPS):
         slopes = _slopes(probabilities, parameters)
         information = counts.sum() * (slopes / expected) @ slopes.T
-        step = np.linalg.solve(information, (slopes / expected) @ counts)
+        step = np.linalg.lstsq(information, (slopes / expected) @ counts)[0]
         parameters, expected = _climb(probabilities, parameters, step, counts, expected)
         if step @ information @ step < CONVERGED:
-            return _result(parameters, np.linalg.inv(information), counts, expected)
+            return _result(parameters, np.linalg.pinv(information), counts, expected)
     raise UnprocessableData(
         f"the fit of the EM gain does not converge; it ended at {np.exp(parameters[0]):g}"
     )
 
 
 def _histogram(frames: Sequence[NDArray[np.float32]], threshold: float) -> tuple[Array, Array]:
-    """Return edges above the threshold, and counts from minus to plus infinity."""
+    """Return edges from the threshold on, and counts below it and between them."""
     above = np.concatenate([frame[frame > threshold].astype(np.float64) for frame in frames])
     below = sum(int(np.count_nonzero(frame <= threshold)) for frame in frames)
     if above.size < LEAST_DETECTED:
@@ -119,16 +123,22 @@ def _histogram(frames: Sequence[NDArray[np.float32]], threshold: float) -> tuple
             f"{above.size} pixels are above {threshold:g} output electrons; "
             f"the fit of an EM gain needs {LEAST_DETECTED}"
         )
-    edges = threshold + float(above.mean() - threshold) * np.linspace(0, REACH, BINS)
-    counts = np.histogram(above, np.append(edges, np.inf))[0]
-    return edges, np.concatenate(([below], counts)).astype(np.float64)
+    scale = (float(np.median(above)) - threshold) / np.log(2)
+    edges = threshold + scale * np.linspace(0, REACH, BINS)
+    return edges, np.concatenate(([below], np.histogram(above, edges)[0])).astype(np.float64)
 
 
 def _start(edges: Array, counts: Array) -> Array:
     """Return a guess of log gain, log rate and serial rate: single electrons only."""
     gain = (edges[-1] - edges[0]) / REACH
     detected = 1 - counts[0] / counts.sum()
-    return np.array([np.log(gain), np.log(-np.log1p(-detected)) + edges[0] / gain, 0.0])
+    log_rate = np.log(-np.log1p(-detected)) + edges[0] / gain
+    if gain <= 1 or not log_rate < np.log(BRIGHTEST):
+        raise UnprocessableData(
+            f"signals above {edges[0]:g} output electrons fall by e in {gain:.3g}: more light than "
+            f"{BRIGHTEST:g} electrons, or more noise than was said"
+        )
+    return np.array([np.log(gain), log_rate, 0.0])
 
 
 def _slopes(probabilities: Probabilities, parameters: Array) -> Array:
