@@ -247,8 +247,10 @@ def test_shapes_that_do_not_fit_are_refused():
         reduce_cube(cube, ANGLES[:3], SETTINGS, variance=cube[1:])
 
 
-def test_frames_of_nothing_give_an_image_of_nothing():
-    image = reduce_cube(np.zeros((20, SIZE, SIZE), np.float32), ANGLES, SETTINGS).image
+@pytest.mark.parametrize("combination", ["mean", "weighted"])
+def test_frames_of_nothing_give_an_image_of_nothing(combination):
+    settings = replace(SETTINGS, combination=combination)
+    image = reduce_cube(np.zeros((20, SIZE, SIZE), np.float32), ANGLES, settings).image
     assert not np.nan_to_num(image).any()
     empty = np.full((20, SIZE, SIZE), np.nan, np.float32)
     assert np.isnan(reduce_cube(empty, ANGLES, SETTINGS).image).all()

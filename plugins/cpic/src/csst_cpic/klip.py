@@ -182,7 +182,8 @@ class StarSubtraction:
             error = derotated_variance(noise, self.angles_deg, pixels)
         if self.reduction.combination == "weighted":
             scatter = derotated_variance(_scatter(residuals), self.angles_deg, pixels)
-            weights = np.float32(1) / scatter
+            with np.errstate(divide="ignore"):
+                weights = np.float32(1) / scatter
         mean, variance, count = combined(turned, self.reduction.combination, error, weights)
         image = _plane(self.shape, pixels, mean)
         sigma2 = None if noise is None else _plane(self.shape, pixels, variance)
