@@ -171,6 +171,28 @@ def test_throughput_is_that_of_a_planet_of_the_simulator() -> None:
     assert np.interp(planet[0], separation, limits["throughput"]) == pytest.approx(true, rel=0.05)
 
 
+def test_light_that_the_mask_holds_back_is_made_good() -> None:
+    """A planet near the mask of the simulator, which passes half of the light at 4 lambda/D."""
+    separations = np.array([14.0, *range(5, 40)])
+    planets = [(float(each), 70.0, 8e-8 * (k == 0)) for k, each in enumerate(separations)]
+    run = observed(planets, seed=3, inner_radius_pixel=8.0)
+    passing = run.simulated.throughput
+    assert 0.75 < passing[0] < 0.92
+    columns = {"separation": separations[1:] * PIXEL_MAS * u.mas, "transmission": passing[1:]}
+    mask = Table(QTable(columns))
+    place = {"separation": [14.0 * PIXEL_MAS] * u.mas, "position_angle": [70.0] * u.deg}
+    call = run.cube, run.frames, run.settings, run.star
+    row = fit_companions(*call, Table(QTable(place)), None, mask).table[0]
+    without = fit_companions(*call, Table(QTable(place))).table[0]
+    assert abs(row["contrast"] - planets[0][2]) < 3.5 * row["contrast_error"]
+    assert row["contrast_error"] < 0.05 * row["contrast"]
+    assert without["contrast"] == pytest.approx(row["contrast"] * passing[0], rel=0.02)
+    limits, plain = (contrast_curve(*call, None, None, each).table for each in (mask, None))
+    at = limits["separation"].to_value(u.mas) / PIXEL_MAS
+    expected = np.interp(at, separations[1:], passing[1:])
+    assert np.allclose(plain["contrast"] / limits["contrast"], expected)
+
+
 def test_no_companion_is_nothing_to_fit(two_planets: Observed, found: Table) -> None:
     run = two_planets
     with pytest.raises(NotApplicable, match="no companion"):

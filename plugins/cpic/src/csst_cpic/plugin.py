@@ -329,6 +329,11 @@ def csst_definitions() -> list[Definition]:
         ),
         Definition("background", "definitions/background.toml", "Background of the coronagraph"),
         Definition(
+            "mask_transmission",
+            "definitions/mask_transmission.toml",
+            "Transmission of the focal-plane mask by separation from the star",
+        ),
+        Definition(
             "library", "definitions/library.toml", "Registered frames of stars without companions"
         ),
         Definition(
@@ -431,6 +436,12 @@ def csst_references() -> list[ReferenceType | ReferenceRules]:
             "fits",
             "Background in electrons per second",
             definition="cpic.background",
+        ),
+        ReferenceType(
+            "mask_transmission",
+            "fits",
+            "Transmission of the focal-plane mask by separation from the star",
+            definition="cpic.mask_transmission",
         ),
         ReferenceType(
             "library",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from csst_cpic.experiment import Experiment, Source
 from csst_cpic.frame_angles import frame_angles_deg
 from csst_cpic.klip import StarSubtraction
+from csst_cpic.mask_transmission import transmission_at
 from csst_cpic.point_source import PointSource
 from csst_cpic.reduction import Reduction
 from csst_cpic.star_width import fwhm
@@ -114,14 +115,15 @@ def star_scales(cube: Cube, frames: Table, star: Image) -> NDArray[np.float64]:
     )
 
 
-def sources_of(companions: Table, reduction: Reduction) -> list[Source]:
-    """Return the companions of a table that have a contrast, brightest first."""
+def sources_of(companions: Table, reduction: Reduction, mask: Table | None) -> list[Source]:
+    """Return the companions of a table that have a contrast, as the mask passes them."""
     table = companions.table
     if "contrast" not in table.colnames:
         return []
     separations = table["separation"].to_value(u.arcsec) / reduction.pixel_scale_arcsec
     angles = table["position_angle"].to_value(u.deg)
     contrasts = np.asarray(u.Quantity(table["contrast"]).value, np.float64)
+    contrasts = contrasts * transmission_at(mask, table["separation"].to_value(u.arcsec))
     sources = [
         Source(float(contrast), float(separation), float(angle))
         for contrast, separation, angle in zip(contrasts, separations, angles, strict=True)

@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy.stats import norm
 
 from csst_cpic.contrast_limits import contrast_limits
+from csst_cpic.mask_transmission import transmission_at
 from csst_cpic.reduction import Reduction
 from csst_cpic.repeated import repeated, sources_of
 from csstcore.api import Cube, Image, Reference, Table, UnprocessableData, metric
@@ -23,6 +24,7 @@ def contrast_curve(
     star: Image,
     companions: Table | None = None,
     library: Reference[Cube] | None = None,
+    mask_transmission: Reference[Table] | None = None,
     *,
     significance_sigma: Annotated[float, Field(gt=0)] = 5.0,
     step_fwhm: Annotated[float, Field(gt=0)] = 1.0,
@@ -45,6 +47,8 @@ def contrast_curve(
         The star without coronagraph, of `measure_star`.
     companions
         Known ones, of `fit_companions`.
+    mask_transmission
+        Of the focal-plane mask, by separation; without it contrasts are not corrected for it.
     significance_sigma
         The false-positive fraction is that of a Gaussian above this.
     step_fwhm
@@ -68,7 +72,7 @@ def contrast_curve(
     """
     settings = Reduction.from_table(reduction.table)
     experiment = repeated(cube, frames, reduction, star, library)
-    known = sources_of(companions, settings) if companions is not None else []
+    known = sources_of(companions, settings, mask_transmission) if companions is not None else []
     half = settings.fwhm_pixel / 2
     outer = min(settings.outer_radius_pixel, min(cube.data.shape[1:]) / 2 - 1)
     separations = np.arange(
@@ -79,12 +83,14 @@ def contrast_curve(
     limits = contrast_limits(experiment, known, separations, significance_sigma, azimuths)
     if not np.isfinite(limits.contrast).any():
         raise UnprocessableData("no injected source is recovered at any separation")
-    metric("best_contrast", float(np.nanmin(limits.contrast)))
+    arcsec = separations * settings.pixel_scale_arcsec
+    passing = transmission_at(mask_transmission, arcsec)
+    metric("best_contrast", float(np.nanmin(limits.contrast / passing)))
     table = QTable(
         {
-            "separation": separations * settings.pixel_scale_arcsec * 1e3 * u.mas,
-            "contrast": limits.contrast,
-            "complete_contrast": limits.complete_contrast,
+            "separation": arcsec * 1e3 * u.mas,
+            "contrast": limits.contrast / passing,
+            "complete_contrast": limits.complete_contrast / passing,
             "throughput": limits.throughput,
             "throughput_error": limits.throughput_error,
             "noise": limits.noise_contrast,

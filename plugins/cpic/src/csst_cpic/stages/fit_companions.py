@@ -12,6 +12,7 @@ from pydantic import Field
 
 from csst_cpic.companion_fit import CompanionFit, fit_companion
 from csst_cpic.experiment import Experiment, Source
+from csst_cpic.mask_transmission import transmission_at
 from csst_cpic.reduction import Reduction
 from csst_cpic.repeated import repeated
 from csst_cpic.sky_frame import central_pixel, to_offsets
@@ -38,6 +39,7 @@ def fit_companions(
     star: Image,
     companions: Table,
     library: Reference[Cube] | None = None,
+    mask_transmission: Reference[Table] | None = None,
     *,
     centre_error_pixel: Annotated[float, Field(ge=0)] = 0.0,
     plate_scale_relative_error: Annotated[float, Field(ge=0)] = 0.0,
@@ -59,6 +61,8 @@ def fit_companions(
         The star without coronagraph, of `measure_star`.
     companions
         Of `find_companions`.
+    mask_transmission
+        Of the focal-plane mask, by separation; without it contrasts are not corrected for it.
     centre_error_pixel
         Error of the star's place in the cube, along each axis.
     plate_scale_relative_error
@@ -105,6 +109,10 @@ def fit_companions(
         _row(fit, guess, settings, middle, calibration)
         for fit, guess in zip(fits, guesses, strict=True)
     ]
+    for row in rows:
+        passing = float(transmission_at(mask_transmission, row["separation"] / 1e3))
+        row["contrast"] /= passing
+        row["contrast_error"] /= passing
     table = QTable(companions.table, copy=True)
     for name, unit in _COLUMNS.items():
         values = np.array([row[name] for row in rows])
