@@ -42,21 +42,21 @@ def test_a_few_empty_cubes_have_few_false_positives(measure: ModuleType) -> None
 
 
 @pytest.mark.slow
-def test_a_hundred_planets_at_a_signal_to_noise_of_ten(measure: ModuleType) -> None:
-    fits = measure.injections(100, seed=7000).summary()
+def test_two_hundred_planets_at_a_signal_to_noise_of_ten(measure: ModuleType) -> None:
+    fits = measure.injections(200).summary()
     assert fits["signal to noise"] == pytest.approx(10, abs=1)
     assert fits["converged"] > 0.98
     assert abs(fits["flux bias"]) < 0.02
     for axis in ("radial", "tangential"):
         assert abs(fits[f"{axis} bias [FWHM]"]) < 0.05
-    # The standard deviation of a hundred pulls is known to 7 %.
     for axis in ("flux", "radial", "tangential"):
-        assert 0.9 - 0.07 < fits[f"{axis} pull"] < 1.1 + 0.07
+        assert 0.9 < fits[f"{axis} pull"] < 1.1
 
 
 @pytest.mark.slow
 def test_false_positives_of_two_hundred_empty_cubes(measure: ModuleType) -> None:
-    for changes in ({}, {"star_electron": 2e10}):
-        counts = measure.false_positives(200, seed=8000, **changes)
+    """Two binomial errors; plain apertures, which are not levelled, have far too many."""
+    for changes in ({}, {"drift_frames": 40.0}):
+        counts = measure.false_positives(200, **changes)
         assert abs(counts.levelled - counts.expected) < 2 * counts.error
-        assert counts.plain > counts.expected + 2 * counts.error
+        assert counts.plain > counts.expected + 5 * counts.error
