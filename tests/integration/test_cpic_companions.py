@@ -80,6 +80,28 @@ def test_contrast_and_place_are_those_of_the_planets(fitted: Table) -> None:
         assert row["separation_error"] < 0.15 * PIXEL_MAS * u.mas
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sectors": 3, "exclusion_fwhm": 0.5, "combination": "weighted", "components": 3},
+        pytest.param(
+            {"method": "nmf", "components": 3, "annulus_width_pixel": 12.0}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_any_stored_settings_are_made_good(settings: dict[str, Any]) -> None:
+    """What they take from a planet differs; the contrast does not."""
+    separation, angle, contrast = 28.0, 130.0, 3e-8
+    run = observed([(separation, angle, contrast)], seed=4, **settings)
+    place = {"separation": [separation * PIXEL_MAS] * u.mas, "position_angle": [angle] * u.deg}
+    call = run.cube, run.frames, run.settings, run.star, Table(QTable(place))
+    row = fit_companions(*call).table[0]
+    assert row["converged"]
+    assert abs(row["contrast"] - contrast) < 3.5 * row["contrast_error"]
+    assert row["contrast_error"] < 0.1 * contrast
+    assert abs(row["separation"].to_value(u.mas) / PIXEL_MAS - separation) < 0.2
+
+
 def test_errors_of_the_calibration_are_added(two_planets: Observed, fitted: Table) -> None:
     run = two_planets
     with_errors = fit_companions(
