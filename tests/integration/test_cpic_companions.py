@@ -149,11 +149,12 @@ def test_a_limit_without_the_planets_is_that_of_an_empty_cube(
     two_planets: Observed, fitted: Table
 ) -> None:
     run, empty = two_planets, observed(seed=3)
-    limits = contrast_curve(run.cube, run.frames, run.settings, run.star, fitted).table
-    blank = contrast_curve(empty.cube, empty.frames, empty.settings, empty.star).table
+    coarse = {"step_fwhm": 2.0}
+    limits = contrast_curve(run.cube, run.frames, run.settings, run.star, fitted, **coarse).table
+    blank = contrast_curve(empty.cube, empty.frames, empty.settings, empty.star, **coarse).table
     ratio = limits["contrast"] / blank["contrast"]
     assert np.abs(np.log(ratio)).max() < 0.15
-    kept = contrast_curve(run.cube, run.frames, run.settings, run.star).table
+    kept = contrast_curve(run.cube, run.frames, run.settings, run.star, **coarse).table
     assert (kept["contrast"] / blank["contrast"]).max() > 1.5
 
 
@@ -209,7 +210,9 @@ def test_light_that_the_mask_holds_back_is_made_good() -> None:
     assert abs(row["contrast"] - planets[0][2]) < 3.5 * row["contrast_error"]
     assert row["contrast_error"] < 0.05 * row["contrast"]
     assert without["contrast"] == pytest.approx(row["contrast"] * passing[0], rel=0.02)
-    limits, plain = (contrast_curve(*call, None, None, each).table for each in (mask, None))
+    limits, plain = (
+        contrast_curve(*call, None, None, each, step_fwhm=4.0).table for each in (mask, None)
+    )
     at = limits["separation"].to_value(u.mas) / PIXEL_MAS
     expected = np.interp(at, separations[1:], passing[1:])
     assert np.allclose(plain["contrast"] / limits["contrast"], expected)
