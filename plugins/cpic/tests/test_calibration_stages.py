@@ -197,6 +197,7 @@ def test_the_surroundings_of_a_cosmic_ray_are_left_out_of_darks(detector) -> Non
     assert np.isnan(light).sum() < 20
     assert np.all(np.isnan(dark[2, 48:53, 38:46]))
     assert np.all(np.isnan(dark[2, 50, 46:103]))
+    assert np.all(np.isnan(dark[2, 53:61, 40:44]))
     assert np.isfinite(dark[3, 50, 46:103]).mean() > 0.9
 
 

@@ -18,7 +18,11 @@ MASKING = ("bad", "saturated", "cosmic_ray", "trail")
 MARGIN_PIXELS = 2
 """Around a cosmic ray, where single electrons of its cloud are no longer told from light."""
 TAIL_PIXELS = 60
-"""After a bright hit in the direction of reading: five lengths of a long register tail."""
+"""After a bright hit in the direction of reading: five lengths of a long register tail. It ends
+before the next row is read."""
+TRAIL_ROWS = 12
+"""After a bright hit in its column, with what transfers left behind: the hit itself is cut where
+the register is full, and `correct_cte` cannot know all of it."""
 
 
 def by(value: Callable[[Image], float], images: Sequence[Image]) -> dict[float, list[Image]]:
@@ -56,14 +60,15 @@ def clean_stack(
         left_out = mask.mask | frame.flagged(*names) | ~np.isfinite(plane)
         if dark:
             around = binary_dilation(mask.mask, np.ones((3, 3), bool), MARGIN_PIXELS)
-            left_out |= around | _behind(mask.mask & (plane > bright))
+            source = mask.mask & (plane > bright)
+            left_out |= around | _behind(source, TAIL_PIXELS, 1) | _behind(source, TRAIL_ROWS, 0)
         plane[left_out] = np.nan
     return stack
 
 
-def _behind(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels read after bright hits; a tail ends before the next row is read."""
+def _behind(bright: NDArray[np.bool_], pixels: int, axis: int) -> NDArray[np.bool_]:
+    """Return the pixels that follow bright hits along an axis."""
     reach = maximum_filter1d(
-        bright.view(np.uint8), TAIL_PIXELS, axis=1, origin=(TAIL_PIXELS - 1) // 2, mode="constant"
+        bright.view(np.uint8), pixels, axis=axis, origin=(pixels - 1) // 2, mode="constant"
     )
     return np.asarray(reach != 0) & ~bright
