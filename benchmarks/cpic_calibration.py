@@ -100,10 +100,9 @@ class Laboratory:
         )
 
     def electrons(self, frames: Sequence[Image]) -> list[Image]:
-        """Make linear electrons of raw frames, with the charge where it was."""
+        """Make linear electrons of raw frames."""
         images = [correct_nonlinearity(i, self.nonlinearity) for i in self.levelled(frames)]
-        images = [to_electrons(image, self.detector, self.em_gain) for image in images]
-        return [correct_cte(image, self.detector, self.cti) for image in images]
+        return [to_electrons(image, self.detector, self.em_gain) for image in images]
 
     def make(self) -> None:
         """Make all products in their order."""
@@ -135,6 +134,7 @@ class Laboratory:
 
     def _flat(self) -> Image:
         frames = self.electrons(self.raw("flat", 10.0, rate=3000.0))
+        frames = [correct_cte(image, self.detector, self.cti) for image in frames]
         hits = flag_cosmic_rays(frames, self.detector)
         mean = average_frames(frames, hits)
         frames = [set_flags(image, hit) for image, hit in zip(frames, hits, strict=True)]
