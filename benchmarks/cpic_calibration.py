@@ -27,6 +27,7 @@ from csst_calib.readout import Readout
 from csst_calib.stages.bias import subtract_bias
 from csst_calib.stages.combine import combine
 from csst_calib.stages.normalise_flat import normalise_flat
+from csst_cpic.camera.transfer import Transfer, remove_trails, trailed
 from csst_cpic.detector import Detector
 from csst_cpic.stages.bias_level import subtract_bias_level
 from csst_cpic.stages.cosmic_rays import flag_cosmic_rays, set_flags
@@ -40,7 +41,6 @@ from csst_cpic.stages.measure_linearity import measure_linearity
 from csst_cpic.stages.nonlinearity import correct_nonlinearity
 from csst_cpic.stages.saturation import flag_saturation
 from csst_cpic.stages.variance import average_frames, estimate_variance
-from csst_cpic.transfer import Transfer, remove_trails, trailed
 from csst_sim.cpic.device import CpicDevice
 from csst_sim.cpic.direct import simulate_frames
 from csstcore.api import Image, Meta

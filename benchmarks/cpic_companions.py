@@ -24,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.integration.coronagraph_cubes import Observed, observed
 
-from csst_cpic.aperture_noise import aperture_sums, ratios
-from csst_cpic.companion_fit import fit_companion
-from csst_cpic.experiment import Source
-from csst_cpic.frame_scatter import levels
-from csst_cpic.repeated import repeated
-from csst_cpic.sky_frame import to_offsets
-from csst_cpic.small_samples import aperture_number, false_positive_fraction
+from csst_cpic.planets.aperture_noise import aperture_sums, ratios
+from csst_cpic.planets.companion_fit import fit_companion
+from csst_cpic.planets.experiment import Source
+from csst_cpic.planets.frame_scatter import levels
+from csst_cpic.planets.repeated import repeated
+from csst_cpic.planets.small_samples import aperture_number, false_positive_fraction
+from csst_cpic.star.sky_frame import to_offsets
 
 Float = NDArray[np.float64]
 REGIMES: dict[str, dict[str, Any]] = {

@@ -22,12 +22,12 @@ import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.dark_fit import analog_variance, fit_dark_and_cic
-from csst_cpic.detection_curve import DetectionCurve
 from csst_cpic.detector import Detector
-from csst_cpic.em_gain_fit import fit_em_gain
-from csst_cpic.em_gain_moments import em_gain_from_moments, level_moments
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.dark_fit import analog_variance, fit_dark_and_cic
+from csst_cpic.register.detection_curve import DetectionCurve
+from csst_cpic.register.em_gain_fit import fit_em_gain
+from csst_cpic.register.em_gain_moments import em_gain_from_moments, level_moments
+from csst_cpic.register.register_output import RegisterOutput
 from csst_cpic.stages.bias_level import subtract_bias_level
 from csst_cpic.stages.cosmic_rays import flag_cosmic_rays
 from csst_cpic.stages.count_photons import count_photons

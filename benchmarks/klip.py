@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from csst_cpic.aperture_noise import aperture_sums, ratios
-from csst_cpic.klip import ReducedCube, StarSubtraction, reduce_cube
-from csst_cpic.reduction import Reduction
-from csst_cpic.sky_frame import central_pixel, to_offsets
+from csst_cpic.planets.aperture_noise import aperture_sums, ratios
+from csst_cpic.star.klip import ReducedCube, StarSubtraction, reduce_cube
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.sky_frame import central_pixel, to_offsets
 from csst_sim.cpic.direct import SimulatedCube, simulate_cube
 
 PLANETS = ((18.0, 40.0, 8e-9), (32.0, 160.0, 6e-9), (48.0, 280.0, 6e-9), (64.0, 350.0, 6e-9))

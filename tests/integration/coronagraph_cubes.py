@@ -10,8 +10,8 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
-from csst_cpic.reduction import Reduction
 from csst_cpic.stages.measure_star import measure_star
+from csst_cpic.star.reduction import Reduction
 from csst_sim.cpic.direct import SimulatedCube, simulate_cube
 from csstcore.api import Cube, Image, Meta, Table
 

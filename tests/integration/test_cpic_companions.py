@@ -10,11 +10,11 @@ import pytest
 from astropy.table import QTable
 from scipy.ndimage import map_coordinates
 
-from csst_cpic.aperture_noise import aperture_sums
-from csst_cpic.klip import reduce_cube
+from csst_cpic.planets.aperture_noise import aperture_sums
 from csst_cpic.stages.contrast_curve import contrast_curve
 from csst_cpic.stages.find_companions import find_companions
 from csst_cpic.stages.fit_companions import fit_companions
+from csst_cpic.star.klip import reduce_cube
 from csstcore.api import Image, NotApplicable, Table, UnprocessableData, replace
 from csstcore.notes import collecting
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from csst_cpic.bias_level import measure_rows
+from csst_cpic.camera.bias_level import measure_rows
 from csst_cpic.detector import Detector
 from csst_cpic.stages.bias_level import subtract_bias_level
 from csstcore.api import Image, UnprocessableData

@@ -7,8 +7,8 @@ from astropy.table import QTable
 
 from csst_cpic import checks_calibration as checks
 from csst_cpic import figures_calibration as figures
-from csst_cpic.calibration_sets import by, clean_stack
-from csst_cpic.em_statistics import excess_noise_factor
+from csst_cpic.camera.calibration_sets import by, clean_stack
+from csst_cpic.register.em_statistics import excess_noise_factor
 from csst_cpic.stages.calibration_set import check_set
 from csst_cpic.stages.find_hot_pixels import find_hot_pixels
 from csst_cpic.stages.fit_dark_and_cic import fit_dark_and_cic

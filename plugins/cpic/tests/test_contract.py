@@ -12,9 +12,9 @@ from astropy.table import QTable
 
 from csst_cpic.dark_zone import DarkZone
 from csst_cpic.detector import Detector
-from csst_cpic.reduction import Reduction
 from csst_cpic.stages.bias_level import subtract_bias_level
 from csst_cpic.stages.quality import measure_frame
+from csst_cpic.star.reduction import Reduction
 from csstcore.api import Cube, Image, Mask, Meta, Table, replace
 from csstcore.testing.contract import *  # noqa: F403
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from csst_cpic.em_statistics import excess_noise_factor
+from csst_cpic.register.em_statistics import excess_noise_factor
 from csst_cpic.stages.count_photons import count_photons
 from csstcore.api import Image, Meta, NotApplicable, Table, UnprocessableData
 from csstcore.notes import collecting

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csst_cpic.dark_fit import analog_variance, fit_dark_and_cic
-from csst_cpic.detection_curve import DetectionCurve
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.dark_fit import analog_variance, fit_dark_and_cic
+from csst_cpic.register.detection_curve import DetectionCurve
+from csst_cpic.register.register_output import RegisterOutput
 from csstcore.api import UnprocessableData
 
 TIMES = np.array([1.0, 20.0, 100.0, 300.0])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from csst_cpic.detection_curve import DetectionCurve
-from csst_cpic.em_statistics import detection_probability, detection_slope
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.detection_curve import DetectionCurve
+from csst_cpic.register.em_statistics import detection_probability, detection_slope
+from csst_cpic.register.register_output import RegisterOutput
 
 OUTPUT = RegisterOutput(1000.0, 40.0)
 RATES = np.array([0.0, 0.005, 0.02, 0.1, 0.5, 1.0, 3.0])

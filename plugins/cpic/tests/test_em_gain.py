@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csst_cpic.em_gain_fit import fit_em_gain
-from csst_cpic.em_gain_moments import em_gain_from_moments, level_moments
-from csst_cpic.em_statistics import excess_noise_factor
+from csst_cpic.register.em_gain_fit import fit_em_gain
+from csst_cpic.register.em_gain_moments import em_gain_from_moments, level_moments
+from csst_cpic.register.em_statistics import excess_noise_factor
 from csstcore.api import UnprocessableData
 
 NOISE, STAGES = 40.0, 604

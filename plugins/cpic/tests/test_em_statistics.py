@@ -7,14 +7,14 @@ import pytest
 from scipy.special import gammaincc, gammaln, ndtr
 from scipy.stats import gamma
 
-from csst_cpic.em_statistics import (
+from csst_cpic.register.em_statistics import (
     density,
     detection_probability,
     detection_slope,
     exceeded_signal,
     excess_noise_factor,
 )
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.register_output import RegisterOutput
 
 RATES = (1e-6, 0.005, 0.1, 1.0, 10.0, 300.0)
 SIGNALS = (1e-3, 0.1, 1.0, 5.0, 20.0, 400.0)

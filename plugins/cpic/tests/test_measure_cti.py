@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
+from csst_cpic.camera.transfer import Transfer, trailed
 from csst_cpic.checks_calibration import (
     horizontal_trail_residual,
     largest_trail_chi_square,
@@ -15,7 +16,6 @@ from csst_cpic.checks_calibration import (
 from csst_cpic.detector import Detector
 from csst_cpic.figures_calibration import trails
 from csst_cpic.stages.measure_cti import measure_cti
-from csst_cpic.transfer import Transfer, trailed
 from csstcore.api import Image, Meta, UnprocessableData, replace
 from csstcore.notes import collecting
 

@@ -9,9 +9,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
+from csst_cpic.camera.lit_level import lit_level
 from csst_cpic.checks_calibration import largest_ramp_residual, largest_relative_gain_error
 from csst_cpic.figures_calibration import relative_gains
-from csst_cpic.lit_level import lit_level
 from csst_cpic.stages.measure_linearity import measure_linearity
 from csst_cpic.stages.nonlinearity import correct_nonlinearity
 from csstcore.api import Image, Meta, Table, UnprocessableData, replace

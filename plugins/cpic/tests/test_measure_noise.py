@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from csst_cpic.checks_noise import noise_model_distance
-from csst_cpic.em_statistics import excess_noise_factor
 from csst_cpic.figures_noise import noise_histogram
+from csst_cpic.register.em_statistics import excess_noise_factor
 from csst_cpic.stages.measure_noise import measure_noise
 from csstcore.api import Image, Meta, NotApplicable, Table, replace
 from csstcore.notes import collecting

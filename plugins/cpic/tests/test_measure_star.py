@@ -9,7 +9,7 @@ from scipy.special import j1
 
 from csst_cpic.stages.measure_star import measure_star
 from csst_cpic.stages.orient_frames import orient_frames
-from csst_cpic.star_width import fwhm
+from csst_cpic.star.star_width import fwhm
 from csstcore.api import Image, Meta, Table, UnprocessableData
 from csstcore.notes import collecting
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import j1
 
-from csst_cpic.point_source import PointSource
-from csst_cpic.sky_frame import to_offsets, to_polar
+from csst_cpic.planets.point_source import PointSource
+from csst_cpic.star.sky_frame import to_offsets, to_polar
 
 FWHM_PIXEL = 3.6
 

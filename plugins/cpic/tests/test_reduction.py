@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from csst_cpic.reduction import Reduction
-from csst_cpic.zones import zones_of
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.zones import zones_of
 from csstcore.api import UnprocessableData
 
 SETTINGS = Reduction(

@@ -8,7 +8,7 @@ import pytest
 from astropy.table import QTable
 from astropy.time import Time
 
-from csst_cpic.frame_key import frame_keys
+from csst_cpic.camera.frame_key import frame_keys
 from csst_cpic.stages import select_frames as selection
 from csst_cpic.stages.coadd import coadd
 from csst_cpic.stages.register_frames import register_frames

@@ -8,11 +8,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest, t
 
-from csst_cpic.aperture_noise import aperture_sums, apertures_used, ratios
-from csst_cpic.reduction import Reduction
+from csst_cpic.planets.aperture_noise import aperture_sums, apertures_used, ratios
 from csst_cpic.stages import subtract_psf as subtraction
 from csst_cpic.stages.signal_to_noise import signal_to_noise
 from csst_cpic.stages.subtract_psf import subtract_psf
+from csst_cpic.star.reduction import Reduction
 from csstcore.api import Cube, Image, Meta, Table, UnprocessableData
 
 from .test_star_subtraction import ANGLES, FWHM, SETTINGS, companion, speckles

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csst_cpic.small_samples import (
+from csst_cpic.planets.small_samples import (
     aperture_number,
     equivalent_sigma,
     false_positive_fraction,

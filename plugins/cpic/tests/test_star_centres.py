@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from csst_cpic.stages.star_centres import fit_star_centres
-from csst_cpic.star_centre import spot_centre
+from csst_cpic.star.star_centre import spot_centre
 from csstcore.api import Image, Meta, UnprocessableData, replace
 
 FWHM = 4.0

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, minimum_filter, uniform_filter
 
-from csst_cpic.klip import StarSubtraction, reduce_cube
-from csst_cpic.klip_modes import klip_weights
-from csst_cpic.nmf import non_negative_components
-from csst_cpic.reduction import Reduction
+from csst_cpic.star.klip import StarSubtraction, reduce_cube
+from csst_cpic.star.klip_modes import klip_weights
+from csst_cpic.star.nmf import non_negative_components
+from csst_cpic.star.reduction import Reduction
 from csstcore.api import UnprocessableData
 
 SIZE, FWHM = 65, 4.0

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from csst_cpic.aperture_noise import aperture_sums, ratios
-from csst_cpic.klip import reduce_cube
+from csst_cpic.planets.aperture_noise import aperture_sums, ratios
+from csst_cpic.star.klip import reduce_cube
 
 from .test_star_subtraction import ANGLES, FWHM, SETTINGS, SIZE, companion, speckles
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
+from csst_cpic.camera.transfer import Transfer, remove_trails, trailed, transfers_of
 from csst_cpic.detector import Detector
 from csst_cpic.stages.cte import correct_cte
-from csst_cpic.transfer import Transfer, remove_trails, trailed, transfers_of
 from csstcore.api import Image, NotApplicable, Table, UnprocessableData
 from csstcore.notes import collecting
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from csst_cpic.transfer import DIRECTIONS
+from csst_cpic.camera.transfer import DIRECTIONS
 from csstcore.api import Image, Table
 
 SHOWN = 2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from csst_cpic.reduction import Reduction
-from csst_cpic.residual_map import ResidualMap
-from csst_cpic.sky_frame import central_pixel
+from csst_cpic.planets.residual_map import ResidualMap
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.sky_frame import central_pixel
 from csstcore.api import NotApplicable, Table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from csst_cpic.transfer import DIRECTIONS
+from csst_cpic.camera.transfer import DIRECTIONS
 from csstcore.api import Image, Table
 
 OUTLIER_SIGMA = 20.0

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from csst_cpic.reduction import Reduction
-from csst_cpic.residual_map import ResidualMap
-from csst_cpic.sky_frame import central_pixel
+from csst_cpic.planets.residual_map import ResidualMap
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.sky_frame import central_pixel
 from csstcore.api import NotApplicable, Table
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from csst_cpic.em_statistics import Array
+from csst_cpic.register.em_statistics import Array
 from csstcore.api import Table
 
 PEAK_BINS = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from csst_cpic.agreement import require_shape
+from csst_cpic.camera.agreement import require_shape
 from csstcore.api import Image, InPlace, NotApplicable, Reference, metric, replace
 
 KINDS = ("bad", "hot", "warm")

@@ -8,8 +8,8 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
-from csst_cpic.agreement import require_shape, require_unit
-from csst_cpic.bias_level import measure_rows
+from csst_cpic.camera.agreement import require_shape, require_unit
+from csst_cpic.camera.bias_level import measure_rows
 from csst_cpic.detector import Detector
 from csstcore.api import Image, Reference, Table, UnprocessableData, caveat, metric, replace
 
@@ -23,7 +23,7 @@ def subtract_bias_level(
 ) -> tuple[Annotated[Image, "image"], Annotated[Table, "bias_level"]]:
     """Subtract the bias level of every row and keep the data section.
 
-    The level comes from the prescan (`csst_cpic.bias_level.measure_rows`), without rows into
+    The level comes from the prescan (`csst_cpic.camera.bias_level.measure_rows`), without rows into
     which the trail of a cosmic ray runs. Structure along columns is in the master bias.
 
     Parameters

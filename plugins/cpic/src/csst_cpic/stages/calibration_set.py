@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from csst_cpic.agreement import em_gain_of
+from csst_cpic.camera.agreement import em_gain_of
 from csstcore.api import Image, UnprocessableData, caveat, metric
 
 SAME = {"filter": "filters", "detector": "detectors", "readout": "formats"}

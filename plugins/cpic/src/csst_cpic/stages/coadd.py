@@ -8,11 +8,11 @@ import astropy.units as u
 import numpy as np
 from pydantic import Field
 
-from csst_cpic.combination import combined
-from csst_cpic.derotate import derotated, derotated_variance
-from csst_cpic.frame_angles import frame_angles_deg
-from csst_cpic.repeated import without_flagged
-from csst_cpic.sky_wcs import sky_wcs
+from csst_cpic.planets.repeated import without_flagged
+from csst_cpic.star.combination import combined
+from csst_cpic.star.derotate import derotated, derotated_variance
+from csst_cpic.star.frame_angles import frame_angles_deg
+from csst_cpic.star.sky_wcs import sky_wcs
 from csstcore.api import Cube, Image, Table, metric
 
 

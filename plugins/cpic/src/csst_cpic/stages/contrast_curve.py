@@ -10,10 +10,10 @@ from astropy.table import QTable
 from pydantic import Field
 from scipy.stats import norm
 
-from csst_cpic.contrast_limits import contrast_limits
-from csst_cpic.mask_transmission import transmission_at
-from csst_cpic.reduction import Reduction
-from csst_cpic.repeated import repeated, sources_of
+from csst_cpic.planets.contrast_limits import contrast_limits
+from csst_cpic.planets.mask_transmission import transmission_at
+from csst_cpic.planets.repeated import repeated, sources_of
+from csst_cpic.star.reduction import Reduction
 from csstcore.api import Cube, Image, Reference, Table, UnprocessableData, metric
 
 

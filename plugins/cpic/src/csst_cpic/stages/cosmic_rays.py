@@ -12,13 +12,13 @@ from pydantic import Field
 from scipy.ndimage import median_filter
 from scipy.special import ndtri
 
-from csst_cpic.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
-from csst_cpic.cosmic_ray_growth import find_hits
+from csst_cpic.camera.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
+from csst_cpic.cosmic_rays.growth import find_hits
+from csst_cpic.cosmic_rays.hit_levels import hit_levels
+from csst_cpic.cosmic_rays.stack_statistics import order_widths, pixel_statistics
 from csst_cpic.detector import Detector
-from csst_cpic.hit_levels import hit_levels
-from csst_cpic.register_output import RegisterOutput
-from csst_cpic.stack_statistics import order_widths, pixel_statistics
-from csst_cpic.tail_table import tail_table
+from csst_cpic.register.register_output import RegisterOutput
+from csst_cpic.register.tail_table import tail_table
 from csstcore.api import Image, InPlace, Mask, Reference, caveat, each, metric
 
 Plane: TypeAlias = NDArray[np.float32]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import uniform_filter
 
-from csst_cpic.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
-from csst_cpic.detection_curve import DetectionCurve
+from csst_cpic.camera.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
 from csst_cpic.detector import Detector
-from csst_cpic.register_output import RegisterOutput
-from csst_cpic.serial_charge import serial_rate
+from csst_cpic.register.detection_curve import DetectionCurve
+from csst_cpic.register.register_output import RegisterOutput
+from csst_cpic.register.serial_charge import serial_rate
 from csstcore.api import (
     Image,
     NotApplicable,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from csst_cpic.agreement import require_shape
+from csst_cpic.camera.agreement import require_shape
+from csst_cpic.camera.transfer import remove_trails, transfers_of
 from csst_cpic.detector import Detector
-from csst_cpic.transfer import remove_trails, transfers_of
 from csstcore.api import Image, InPlace, NotApplicable, Reference, Table, each, metric, pieces
 
 
@@ -16,7 +16,7 @@ def correct_cte(
     """Put charge that transfers left behind back into the pixels it came from.
 
     Columns are moved first and rows then, so trails along rows are removed first. The model,
-    linear in the charge, is that of `csst_cpic.transfer`: the signal may be in any unit and hold
+    linear in the charge, is that of `csst_cpic.camera.transfer`: the signal may be in any unit and hold
     any noise. The variance is left as it is: its change is that of the charge, below 1 %.
 
     Pixels flagged ``saturated`` stay as they are and leave no trail: how much charge they moved

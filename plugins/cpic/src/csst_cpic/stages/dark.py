@@ -5,7 +5,7 @@ from __future__ import annotations
 import astropy.units as u
 import numpy as np
 
-from csst_cpic.agreement import exposure_time_second, require_shape, require_unit
+from csst_cpic.camera.agreement import exposure_time_second, require_shape, require_unit
 from csstcore.api import Image, InPlace, Reference, each, pieces, replace
 
 RATE_UNIT = u.electron / u.s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import astropy.units as u
 import numpy as np
 
-from csst_cpic.agreement import (
+from csst_cpic.camera.agreement import (
     em_gain_of,
     gain_electron_per_adu,
     read_noise_electron,

@@ -10,10 +10,10 @@ from astropy.table import QTable
 from pydantic import Field
 from scipy.stats import norm
 
-from csst_cpic.detection import detect, resolution_elements
-from csst_cpic.frame_scatter import levels
-from csst_cpic.reduction import Reduction
-from csst_cpic.repeated import star_subtraction
+from csst_cpic.planets.detection import detect, resolution_elements
+from csst_cpic.planets.frame_scatter import levels
+from csst_cpic.planets.repeated import star_subtraction
+from csst_cpic.star.reduction import Reduction
 from csstcore.api import Cube, Image, Reference, Table, UnprocessableData, metric
 
 

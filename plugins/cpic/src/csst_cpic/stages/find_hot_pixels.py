@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from csst_cpic.agreement import require_shape, require_unit
+from csst_cpic.camera.agreement import require_shape, require_unit
 from csst_cpic.detector import Detector
 from csst_cpic.stages.dark import RATE_UNIT
 from csstcore.api import Image, Reference, metric

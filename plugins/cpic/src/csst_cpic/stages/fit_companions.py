@@ -10,12 +10,12 @@ import numpy as np
 from astropy.table import QTable
 from pydantic import Field
 
-from csst_cpic.companion_fit import CompanionFit, fit_companion
-from csst_cpic.experiment import Experiment, Source
-from csst_cpic.mask_transmission import transmission_at
-from csst_cpic.reduction import Reduction
-from csst_cpic.repeated import repeated
-from csst_cpic.sky_frame import central_pixel, to_offsets
+from csst_cpic.planets.companion_fit import CompanionFit, fit_companion
+from csst_cpic.planets.experiment import Experiment, Source
+from csst_cpic.planets.mask_transmission import transmission_at
+from csst_cpic.planets.repeated import repeated
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.sky_frame import central_pixel, to_offsets
 from csstcore.api import (
     Cube,
     Image,

@@ -10,19 +10,19 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from csst_cpic.agreement import (
+from csst_cpic.camera.agreement import (
     em_gain_of,
     exposure_time_second,
     read_noise_electron,
     require_shape,
     require_unit,
 )
-from csst_cpic.calibration_sets import by, clean_stack
-from csst_cpic.dark_fit import DarkFit, analog_variance
-from csst_cpic.dark_fit import fit_dark_and_cic as fit_pixels
-from csst_cpic.detection_curve import DetectionCurve
+from csst_cpic.camera.calibration_sets import by, clean_stack
 from csst_cpic.detector import Detector
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.dark_fit import DarkFit, analog_variance
+from csst_cpic.register.dark_fit import fit_dark_and_cic as fit_pixels
+from csst_cpic.register.detection_curve import DetectionCurve
+from csst_cpic.register.register_output import RegisterOutput
 from csst_cpic.stages.dark import RATE_UNIT
 from csstcore.api import (
     Image,

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from astropy.table import QTable
 
-from csst_cpic.residual_map import ResidualMap
+from csst_cpic.planets.residual_map import ResidualMap
 from csstcore.api import Image, Table
 
 

@@ -11,10 +11,14 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_cpic.agreement import em_gain_of, gain_electron_per_adu, require_shape, require_unit
-from csst_cpic.bias_level import measure_rows
-from csst_cpic.detector import Detector
-from csst_cpic.edge_response import (
+from csst_cpic.camera.agreement import (
+    em_gain_of,
+    gain_electron_per_adu,
+    require_shape,
+    require_unit,
+)
+from csst_cpic.camera.bias_level import measure_rows
+from csst_cpic.camera.edge_response import (
     Edge,
     EdgeFit,
     clipped_mean,
@@ -23,7 +27,8 @@ from csst_cpic.edge_response import (
     model_of,
     noise_covariance,
 )
-from csst_cpic.transfer import DIRECTIONS
+from csst_cpic.camera.transfer import DIRECTIONS
+from csst_cpic.detector import Detector
 from csstcore.api import (
     Image,
     Reference,
@@ -54,7 +59,7 @@ def measure_cti(
     What the last lit rows and columns left behind comes out in the overscan that follows. The
     mean of the bias frames is subtracted, then the level of every row by its prescan. The
     trails of all frames are fitted with one inefficiency and one release time for each
-    direction (`csst_cpic.transfer`); the charge before the edge is what the frame shows.
+    direction (`csst_cpic.camera.transfer`); the charge before the edge is what the frame shows.
 
     Parameters
     ----------

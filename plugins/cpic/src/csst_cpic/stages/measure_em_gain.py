@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from csst_cpic.agreement import (
+from csst_cpic.camera.agreement import (
     em_gain_of,
     exposure_time_second,
     gain_electron_per_adu,
@@ -18,10 +18,10 @@ from csst_cpic.agreement import (
     require_shape,
     require_unit,
 )
-from csst_cpic.calibration_sets import by, clean_stack
+from csst_cpic.camera.calibration_sets import by, clean_stack
 from csst_cpic.detector import Detector
-from csst_cpic.em_gain_fit import EmGainFit, fit_em_gain
-from csst_cpic.em_gain_moments import MeasuredGain, em_gain_from_moments, level_moments
+from csst_cpic.register.em_gain_fit import EmGainFit, fit_em_gain
+from csst_cpic.register.em_gain_moments import MeasuredGain, em_gain_from_moments, level_moments
 from csstcore.api import (
     Image,
     Reference,
@@ -56,9 +56,9 @@ def measure_em_gain(
     """Measure the EM gain of every commanded one from flats of two levels or more.
 
     By maximum likelihood of the histogram of the faint levels, with the exact law of multiplied
-    electrons, read noise and charge that arises in the register (`csst_cpic.em_gain_fit`), and by
+    electrons, read noise and charge that arises in the register (`csst_cpic.register.em_gain_fit`), and by
     the growth of variance with the mean from the faintest to the brightest level
-    (`csst_cpic.em_gain_moments`). The one with the smaller error is taken. Both follow the
+    (`csst_cpic.register.em_gain_moments`). The one with the smaller error is taken. Both follow the
     gain of the amplifier: what is known is the ratio of the two, by which counts become electrons.
 
     Parameters

@@ -12,15 +12,15 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_cpic.agreement import (
+from csst_cpic.camera.agreement import (
     em_gain_of,
     exposure_time_second,
     require_shape,
     require_unit,
 )
-from csst_cpic.calibration_sets import by
+from csst_cpic.camera.calibration_sets import by
+from csst_cpic.camera.lit_level import bias_level_error, lit_level
 from csst_cpic.detector import Detector
-from csst_cpic.lit_level import bias_level_error, lit_level
 from csstcore.api import (
     Image,
     Reference,

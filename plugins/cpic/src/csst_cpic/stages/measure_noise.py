@@ -11,11 +11,11 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from csst_cpic.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
+from csst_cpic.camera.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
 from csst_cpic.detector import Detector
-from csst_cpic.em_statistics import Array
-from csst_cpic.register_output import RegisterOutput
-from csst_cpic.serial_charge import serial_rate
+from csst_cpic.register.em_statistics import Array
+from csst_cpic.register.register_output import RegisterOutput
+from csst_cpic.register.serial_charge import serial_rate
 from csstcore.api import (
     Image,
     NotApplicable,

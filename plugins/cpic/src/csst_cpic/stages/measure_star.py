@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from csst_cpic.star_width import fwhm
+from csst_cpic.star.star_width import fwhm
 from csstcore.api import Image, UnprocessableData, caveat, metric, replace
 
 _SMOOTH_PIXEL = 1.5

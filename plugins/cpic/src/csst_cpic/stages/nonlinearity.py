@@ -8,7 +8,7 @@ import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.agreement import em_gain_of, require_unit
+from csst_cpic.camera.agreement import em_gain_of, require_unit
 from csstcore.api import (
     Image,
     InPlace,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import numpy as np
 
-from csst_cpic.agreement import require_shape
+from csst_cpic.camera.agreement import require_shape
 from csst_cpic.stages.background import subtract_background
 from csst_cpic.stages.dark import subtract_dark_and_cic
 from csstcore.api import Image, NotApplicable, Reference, replace
@@ -19,7 +19,7 @@ def calibrate_rate(
     flat: Reference[Image],
     background: Reference[Image] | None = None,
 ) -> Annotated[Image, "rate"]:
-    """Subtract dark current, clock-induced charge and background from a counted rate, and flatten.
+    """Subtract dark, clock-induced charge and background from a counted rate, and flatten.
 
     Parameters
     ----------

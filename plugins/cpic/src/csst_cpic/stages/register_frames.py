@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
-from csst_cpic.frame_key import key_columns, rows_of
-from csst_cpic.spline import interpolate, interpolate_linear
+from csst_cpic.camera.frame_key import key_columns, rows_of
+from csst_cpic.star.spline import interpolate, interpolate_linear
 from csstcore.api import (
     Cube,
     Image,

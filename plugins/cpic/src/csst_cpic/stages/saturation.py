@@ -8,7 +8,12 @@ import astropy.units as u
 import numpy as np
 from pydantic import Field
 
-from csst_cpic.agreement import em_gain_of, gain_electron_per_adu, require_shape, require_unit
+from csst_cpic.camera.agreement import (
+    em_gain_of,
+    gain_electron_per_adu,
+    require_shape,
+    require_unit,
+)
 from csst_cpic.detector import Detector
 from csstcore.api import Image, InPlace, Reference, caveat, metric, replace
 

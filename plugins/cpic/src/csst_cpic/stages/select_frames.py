@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_cpic.frame_key import rows_of
+from csst_cpic.camera.frame_key import rows_of
 from csstcore.api import Image, Table, UnprocessableData, caveat, metric
 
 _MAD_TO_SIGMA = 1.4826

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import astropy.units as u
 
-from csst_cpic.agreement import exposure_time_second, require_shape
+from csst_cpic.camera.agreement import exposure_time_second, require_shape
 from csst_cpic.detector import Detector
 from csstcore.api import Image, Reference, UnprocessableData, caveat, metric, replace
 

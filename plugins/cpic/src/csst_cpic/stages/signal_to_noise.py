@@ -7,8 +7,8 @@ from typing import Annotated
 import astropy.units as u
 import numpy as np
 
-from csst_cpic.aperture_noise import aperture_sums, ratios
-from csst_cpic.reduction import Reduction
+from csst_cpic.planets.aperture_noise import aperture_sums, ratios
+from csst_cpic.star.reduction import Reduction
 from csstcore.api import Image, Table, metric, replace
 
 
@@ -17,7 +17,7 @@ def signal_to_noise(residual: Image, reduction: Table) -> Annotated[Image, "sign
 
     The ratio of Mawet et al. 2014 (ApJ 792, 97), for apertures of one FWHM side by side around
     the star; the two next to the tested one are left out. In Gaussian noise it follows Student's
-    t: see `csst_cpic.small_samples` for what a ratio means where there are few apertures.
+    t: see `csst_cpic.planets.small_samples` for what a ratio means where there are few apertures.
 
     Parameters
     ----------

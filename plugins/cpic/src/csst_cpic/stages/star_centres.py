@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_cpic.frame_key import key_columns
-from csst_cpic.star_centre import Centre, Plane, gaussian_centre, spot_centre, symmetry_centre
+from csst_cpic.camera.frame_key import key_columns
+from csst_cpic.star.star_centre import Centre, Plane, gaussian_centre, spot_centre, symmetry_centre
 from csstcore.api import Image, Table, UnprocessableData, caveat, common_meta, each, metric
 
 CentreMethod = Literal["symmetry", "spots", "gaussian"]

@@ -8,11 +8,11 @@ import astropy.units as u
 import numpy as np
 from pydantic import Field
 
-from csst_cpic.frame_angles import frame_angles_deg
-from csst_cpic.klip import StarSubtraction
-from csst_cpic.reduction import Combination, Method, Mode, Reduction
-from csst_cpic.repeated import without_flagged
-from csst_cpic.sky_wcs import sky_wcs
+from csst_cpic.planets.repeated import without_flagged
+from csst_cpic.star.frame_angles import frame_angles_deg
+from csst_cpic.star.klip import StarSubtraction
+from csst_cpic.star.reduction import Combination, Method, Mode, Reduction
+from csst_cpic.star.sky_wcs import sky_wcs
 from csstcore.api import Cube, Image, Reference, Table, UnprocessableData, caveat, metric
 
 
@@ -78,7 +78,7 @@ def subtract_psf(
         Pixels that no frame covers are NaN, flagged ``bad``. Metrics ``frames`` and
         ``lost_zones``.
     reduction
-        One row with all settings, `csst_cpic.reduction.Reduction`.
+        One row with all settings, `csst_cpic.star.reduction.Reduction`.
 
     Raises
     ------

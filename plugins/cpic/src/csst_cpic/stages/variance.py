@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
-from csst_cpic.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
+from csst_cpic.camera.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
 from csst_cpic.detector import Detector
-from csst_cpic.em_statistics import excess_noise_factor
+from csst_cpic.register.em_statistics import excess_noise_factor
 from csstcore.api import Image, InPlace, Mask, Reference, each, pieces, replace
 
 ENOUGH_ELECTRON = 50.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from csst_cpic.em_statistics import Array, Numbers, excess_noise_factor
+from csst_cpic.register.em_statistics import Array, Numbers, excess_noise_factor
 
 Complex: TypeAlias = NDArray[np.complex128]
 

@@ -6,13 +6,13 @@ import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.experiment import Experiment, Source
-from csst_cpic.frame_angles import frame_angles_deg
-from csst_cpic.klip import StarSubtraction
-from csst_cpic.mask_transmission import transmission_at
-from csst_cpic.point_source import PointSource
-from csst_cpic.reduction import Reduction
-from csst_cpic.star_width import fwhm
+from csst_cpic.planets.experiment import Experiment, Source
+from csst_cpic.planets.mask_transmission import transmission_at
+from csst_cpic.planets.point_source import PointSource
+from csst_cpic.star.frame_angles import frame_angles_deg
+from csst_cpic.star.klip import StarSubtraction
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.star_width import fwhm
 from csstcore.api import Cube, Image, Table, UnprocessableData, caveat
 
 _SAMPLE = 1_000_000

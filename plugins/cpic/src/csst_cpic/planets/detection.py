@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.stats import norm
 
-from csst_cpic.aperture_noise import aperture_sums, apertures_used, ratios
-from csst_cpic.sky_frame import central_pixel, to_polar
-from csst_cpic.small_samples import aperture_number, equivalent_sigma, false_positive_fraction
+from csst_cpic.planets.aperture_noise import aperture_sums, apertures_used, ratios
+from csst_cpic.planets.small_samples import (
+    aperture_number,
+    equivalent_sigma,
+    false_positive_fraction,
+)
+from csst_cpic.star.sky_frame import central_pixel, to_polar
 
 _MASKED_FWHM: Final = 1.0
 """Radius around a source found in which no other is looked for, nor noise."""
@@ -53,7 +57,7 @@ def detect(
         Residuals, North up; NaN where there is none. The star is on the central pixel.
     level
         What makes the noise of apertures the same around a ring, of
-        `csst_cpic.frame_scatter.levels`.
+        `csst_cpic.planets.frame_scatter.levels`.
     fwhm_pixel
         Diameter of the apertures.
     significance_sigma

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.em_statistics import Array
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.em_statistics import Array
+from csst_cpic.register.register_output import RegisterOutput
 from csstcore.api import UnprocessableData
 
 HOT_FRACTION = 0.02

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from csst_cpic.aperture_noise import aperture_sums
-from csst_cpic.derotate import derotated
-from csst_cpic.klip import StarSubtraction
-from csst_cpic.sky_frame import central_pixel
+from csst_cpic.planets.aperture_noise import aperture_sums
+from csst_cpic.star.derotate import derotated
+from csst_cpic.star.klip import StarSubtraction
+from csst_cpic.star.sky_frame import central_pixel
 
 _SMOOTH_FWHM: Final = 0.75
 """Standard deviation of the Gaussian that smooths variances."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
-from csst_cpic.sky_frame import central_pixel
-from csst_cpic.small_samples import LEAST_APERTURES, aperture_number
+from csst_cpic.planets.small_samples import LEAST_APERTURES, aperture_number
+from csst_cpic.star.sky_frame import central_pixel
 from csstcore.api import compiled, each, pieces
 
 LEAST_COVERAGE: Final = 0.7
@@ -75,7 +75,7 @@ def ratios(
     Parameters
     ----------
     sums
-        From `aperture_sums`; the star is on `csst_cpic.sky_frame.central_pixel`.
+        From `aperture_sums`; the star is on `csst_cpic.star.sky_frame.central_pixel`.
     fwhm_pixel
         Diameter of the apertures.
     rows, columns

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-from csst_cpic.sky_frame import central_pixel, to_offsets
+from csst_cpic.star.sky_frame import central_pixel, to_offsets
 
 _ORDER = 5
 

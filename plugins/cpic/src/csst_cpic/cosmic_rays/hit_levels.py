@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.stack_statistics import cautious
-from csst_cpic.tail_table import TailTable, exceeded
+from csst_cpic.cosmic_rays.stack_statistics import cautious
+from csst_cpic.register.tail_table import TailTable, exceeded
 from csstcore.api import compiled
 
 DIFFERENT = 3.0

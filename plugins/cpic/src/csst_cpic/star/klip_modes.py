@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 
-from csst_cpic.symmetric import inner_products, reflect, tridiagonal
+from csst_cpic.star.symmetric import inner_products, reflect, tridiagonal
 
 SMALLEST_EIGENVALUE: Final = 1e-12
 """Modes below this part of the largest eigenvalue are rounding errors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.reduction import Combination
+from csst_cpic.star.reduction import Combination
 from csstcore.api import compiled, each, pieces
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.combination import combined
-from csst_cpic.derotate import derotated, derotated_variance
-from csst_cpic.klip_modes import klip_weights, most_correlated
-from csst_cpic.nmf import nmf_models
-from csst_cpic.reduction import Reduction
-from csst_cpic.sky_frame import central_pixel
-from csst_cpic.symmetric import product
-from csst_cpic.zones import Zone, zones_of
+from csst_cpic.star.combination import combined
+from csst_cpic.star.derotate import derotated, derotated_variance
+from csst_cpic.star.klip_modes import klip_weights, most_correlated
+from csst_cpic.star.nmf import nmf_models
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.sky_frame import central_pixel
+from csst_cpic.star.symmetric import product
+from csst_cpic.star.zones import Zone, zones_of
 from csstcore.api import UnprocessableData, each
 
 Float32 = NDArray[np.float32]
@@ -60,7 +60,7 @@ class StarSubtraction:
     Parameters
     ----------
     cube
-        Frames with the star on `csst_cpic.sky_frame.central_pixel`, shape (frames, rows,
+        Frames with the star on `csst_cpic.star.sky_frame.central_pixel`, shape (frames, rows,
         columns). Pixels that are NaN, as those flagged should be, do not count.
     angles_deg
         Position angle of +y of each frame, North through East, without the offset of the

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from csst_cpic.agreement import em_gain_of, gain_electron_per_adu, read_noise_electron
+from csst_cpic.camera.agreement import em_gain_of, gain_electron_per_adu, read_noise_electron
 from csst_cpic.detector import Detector
-from csst_cpic.em_statistics import exceeded_signal, excess_noise_factor
+from csst_cpic.register.em_statistics import exceeded_signal, excess_noise_factor
 from csstcore.api import Image
 
 SATURATED = 1e-3

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.klip import StarSubtraction
-from csst_cpic.point_source import PointSource
-from csst_cpic.sky_frame import central_pixel, to_offsets
+from csst_cpic.planets.point_source import PointSource
+from csst_cpic.star.klip import StarSubtraction
+from csst_cpic.star.sky_frame import central_pixel, to_offsets
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.reduction import Reduction
-from csst_cpic.sky_frame import central_pixel
+from csst_cpic.star.reduction import Reduction
+from csst_cpic.star.sky_frame import central_pixel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ def zones_of(shape: tuple[int, int], reduction: Reduction) -> list[Zone]:
     Parameters
     ----------
     shape
-        Rows and columns; the star is on `csst_cpic.sky_frame.central_pixel`.
+        Rows and columns; the star is on `csst_cpic.star.sky_frame.central_pixel`.
     reduction
         Radii, annulus width and number of sectors. Sectors begin at +x and go towards +y.
     """

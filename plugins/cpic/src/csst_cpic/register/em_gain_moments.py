@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from csst_cpic.em_statistics import excess_noise_factor
+from csst_cpic.register.em_statistics import excess_noise_factor
 from csstcore.api import UnprocessableData
 
 HIGHEST_GAIN = 1e5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import astropy.units as u
 from astropy.wcs import WCS
 
-from csst_cpic.sky_frame import central_pixel
+from csst_cpic.star.sky_frame import central_pixel
 from csstcore.api import Meta
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.sky_frame import central_pixel
-from csst_cpic.spline import interpolate, interpolate_linear
+from csst_cpic.star.sky_frame import central_pixel
+from csst_cpic.star.spline import interpolate, interpolate_linear
 from csstcore.api import each
 
 
@@ -20,7 +20,7 @@ def derotated(
     Parameters
     ----------
     cube
-        Shape (frames, rows, columns), the star on `csst_cpic.sky_frame.central_pixel`; NaN where
+        Shape (frames, rows, columns), the star on `csst_cpic.star.sky_frame.central_pixel`; NaN where
         there is no value.
     angles_deg
         Position angle of +y of each frame, North through East.

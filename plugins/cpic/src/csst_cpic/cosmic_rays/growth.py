@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.tail_table import TailTable, exceeded
+from csst_cpic.register.tail_table import TailTable, exceeded
 from csstcore.api import compiled
 
 _LOW, _SEED, _HIT = 1, 2, 3

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.stats import t
 
-from csst_cpic.aperture_noise import aperture_sums
-from csst_cpic.experiment import Experiment, Source
-from csst_cpic.frame_scatter import levels
-from csst_cpic.sky_frame import central_pixel, to_offsets
-from csst_cpic.small_samples import LEAST_APERTURES, aperture_number, threshold
+from csst_cpic.planets.aperture_noise import aperture_sums
+from csst_cpic.planets.experiment import Experiment, Source
+from csst_cpic.planets.frame_scatter import levels
+from csst_cpic.planets.small_samples import LEAST_APERTURES, aperture_number, threshold
+from csst_cpic.star.sky_frame import central_pixel, to_offsets
 
 Float = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _APART_FWHM: Final = 3.0
 _GOLDEN_DEG: Final = 137.508
 _FIRST_THROUGHPUT: Final = 0.6
 _NEIGHBOURS: Final = 2
-"""Apertures next to the tested one, which `csst_cpic.aperture_noise.ratios` leaves out."""
+"""Apertures next to the tested one, which `csst_cpic.planets.aperture_noise.ratios` leaves out."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,10 +21,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.companion_noise import LinearFit, NoiseCorrelation
-from csst_cpic.experiment import Experiment, Source
-from csst_cpic.sky_frame import to_offsets, to_polar
-from csst_cpic.small_samples import aperture_number
+from csst_cpic.planets.companion_noise import LinearFit, NoiseCorrelation
+from csst_cpic.planets.experiment import Experiment, Source
+from csst_cpic.planets.small_samples import aperture_number
+from csst_cpic.star.sky_frame import to_offsets, to_polar
 from csstcore.api import UnprocessableData
 
 Float = NDArray[np.float64]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from csst_cpic.tail_table import TailTable, exceeded
+from csst_cpic.register.tail_table import TailTable, exceeded
 from csstcore.api import compiled
 
 

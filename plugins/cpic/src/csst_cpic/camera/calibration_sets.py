@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, maximum_filter1d
 
-from csst_cpic.agreement import em_gain_of, read_noise_electron
+from csst_cpic.camera.agreement import em_gain_of, read_noise_electron
 from csst_cpic.detector import Detector
 from csst_cpic.stages.cosmic_rays import FEWEST_NOISES, flag_cosmic_rays
 from csstcore.api import Image

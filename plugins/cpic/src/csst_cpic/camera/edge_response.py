@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular, toeplitz
 from scipy.optimize import least_squares
 
+from csst_cpic.camera.transfer import Transfer, trailed
 from csst_cpic.detector import Detector
-from csst_cpic.transfer import Transfer, trailed
 
 Values = NDArray[np.float64]
 

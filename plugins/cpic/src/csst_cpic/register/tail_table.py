@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.register_output import RegisterOutput
 from csstcore.api import compiled
 
 LOWEST, HIGHEST, NODES = 1e-4, 1e6, 240

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
-from csst_cpic.em_statistics import Array
-from csst_cpic.register_output import RegisterOutput
+from csst_cpic.register.em_statistics import Array
+from csst_cpic.register.register_output import RegisterOutput
 
 NODES = 300
 """Rates at which the curve is exact; between them it is good to 1e-11 of a rate."""

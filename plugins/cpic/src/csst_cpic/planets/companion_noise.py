@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.ndimage import map_coordinates
 
-from csst_cpic.sky_frame import central_pixel
+from csst_cpic.star.sky_frame import central_pixel
 from csstcore.api import UnprocessableData
 
 Float = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""Frames of the camera before they are electrons of a pixel."""

@@ -1,0 +1,1 @@
+"""Particles that hit one frame of a series."""

@@ -1,0 +1,1 @@
+"""Frames on their star, and the star taken away."""
