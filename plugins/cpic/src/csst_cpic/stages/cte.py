@@ -16,8 +16,8 @@ def correct_cte(
     """Put charge that transfers left behind back into the pixels it came from.
 
     Columns are moved first and rows then, so trails along rows are removed first. The model,
-    linear in the charge, is that of `csst_cpic.camera.transfer`: the signal may be in any unit and hold
-    any noise. The variance is left as it is: its change is that of the charge, below 1 %.
+    linear in the charge, is that of `csst_cpic.camera.transfer`: the signal may be in any unit and
+    hold any noise. The variance is left as it is: its change is that of the charge, below 1 %.
 
     Pixels flagged ``saturated`` stay as they are and leave no trail: how much charge they moved
     is not known, and where the register spilled it was none.

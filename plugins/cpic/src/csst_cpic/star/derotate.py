@@ -20,8 +20,8 @@ def derotated(
     Parameters
     ----------
     cube
-        Shape (frames, rows, columns), the star on `csst_cpic.star.sky_frame.central_pixel`; NaN where
-        there is no value.
+        Shape (frames, rows, columns), the star on `csst_cpic.star.sky_frame.central_pixel`;
+        NaN where there is no value.
     angles_deg
         Position angle of +y of each frame, North through East.
     pixels
