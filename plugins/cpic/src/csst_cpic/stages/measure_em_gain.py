@@ -58,8 +58,9 @@ def measure_em_gain(
     By maximum likelihood of the histogram of the faint levels, with the exact law of multiplied
     electrons, read noise and charge that arises in the register
     (`csst_cpic.register.em_gain_fit`), and by the growth of variance with the mean from the
-    faintest to the brightest level (`csst_cpic.register.em_gain_moments`). The one with the smaller error is taken. Both follow the
-    gain of the amplifier: what is known is the ratio of the two, by which counts become electrons.
+    faintest to the brightest level (`csst_cpic.register.em_gain_moments`). The one with the
+    smaller error is taken. Both follow the gain of the amplifier: what is known is the ratio of
+    the two, by which counts become electrons.
 
     Parameters
     ----------
