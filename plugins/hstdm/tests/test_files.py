@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import QTable
 from astropy.time import Time
 from astropy.wcs import WCS
@@ -199,6 +201,24 @@ def test_tables_of_channels_come_back(definitions: Definitions, tmp_path: Path) 
     back = written_and_read(definitions, "hstdm.load_gain", Table(gain, meta), tmp_path)
     assert (back.table["gamma"] == gain["gamma"]).all()
     assert (back.table["flags"] == gain["flags"]).all()
+
+
+@pytest.mark.parametrize(("project", "allowed"), [("T_hot_10.2-a", True), ("T+10", False)])
+def test_projects_that_cannot_name_the_products_are_refused_where_they_are_read(
+    definitions: Definitions, tmp_path: Path, project: str, allowed: bool
+) -> None:
+    path = write_product(definitions.get("hstdm.l0"), spectra(), Sources(), tmp_path)
+    with fits.open(path, mode="update") as units:
+        units[0].header["PROJECT"] = project
+        for unit in units:
+            unit.add_checksum()
+    problems = validate_file(definitions.get("hstdm.l0"), path)
+    assert any("PROJECT" in problem and project in problem for problem in problems) != allowed
+    if not allowed:
+        return
+    for name in ("load_gain", "system_temperature", "l2_spectrum", "l2_cube", "l2_lines"):
+        template = definitions.get(f"hstdm.{name}").file
+        assert re.fullmatch(template.fields["project_id"].pattern, project), name
 
 
 def test_orbit_comes_back(definitions: Definitions, tmp_path: Path) -> None:
