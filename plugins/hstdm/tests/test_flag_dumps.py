@@ -69,6 +69,48 @@ def test_narrow_lines_that_the_beam_scans_are_no_hits(make_sky, receiver, peak, 
     assert not np.any(dumps.rows["flag"])
 
 
+@pytest.mark.parametrize("apart", [0, 1])
+@pytest.mark.parametrize(("rows", "ratio"), [((30, 31), 0.86), ((57, 56), 0.95), ((30, 31), 0.1)])
+@pytest.mark.parametrize("kelvin", [60.0, 1200.0])
+def test_hits_in_dumps_next_to_each_other_are_no_line(
+    make_sky, receiver, apart, rows, ratio, kelvin
+):
+    """Within a line and beside it, inside of a block and at its end."""
+    for centre in (150.0, 300.0):
+        sky = make_sky(
+            line=lambda f, t, c=centre: 20 * np.exp(-(((np.arange(len(f)) - c) / 20) ** 2))
+        )
+        dumps = sky.dumps(STATES, TIMES, 1.0)
+        per_kelvin = np.median(dumps.flux[0]) / 400
+        dumps.flux[rows[0], [299, 300]] += kelvin * per_kelvin
+        dumps.flux[rows[1], [299 + apart, 300 + apart]] += ratio * kelvin * per_kelvin
+        found = flagged(flag_dumps(dumps, receiver), "cosmic_ray")
+        assert found[rows[0], 299]
+        assert found[rows[0], 300]
+        assert np.all(found[rows[1], [299 + apart, 300 + apart]])
+        assert np.count_nonzero(found) <= 6
+
+
+@pytest.mark.parametrize("peak", [40.0, 300.0])
+def test_a_narrow_line_at_the_end_of_rows_of_a_map_is_no_hit(make_sky, receiver, peak):
+    """All rows begin at the same side, and the source is half a beam outside of their end."""
+    states = (["HOT"] * 5 + ["COLD"] * 5 + ["OFF"] * 8 + ["ON"] * 16) * 6
+    time_s = np.arange(len(states)) + 0.5
+    along = (time_s % 34 - 33.5) / 5 - 0.5
+    across = (time_s // 34 - 2.6) / 4.0
+
+    def edge(frequency_hz, at_s):
+        k = int(at_s)
+        beam = np.exp(-4 * np.log(2) * (along[k] ** 2 + across[k] ** 2))
+        return peak * beam * np.exp(-0.5 * ((np.arange(len(frequency_hz)) - 200.3) / 1.2) ** 2)
+
+    dumps = make_sky(line=edge).dumps(states, time_s, 1.0)
+    dumps.rows["ra"] = 83.8 * u.deg + along * 80 * u.arcsec
+    dumps.rows["dec"] = -5.4 * u.deg + across * 80 * u.arcsec
+    flag_dumps(dumps, receiver)
+    assert np.count_nonzero(flagged(dumps, "cosmic_ray")[:, 190:211]) == 0
+
+
 def test_a_line_that_moves_with_the_orbit_is_no_hit(make_sky, receiver):
     """Seen by single dumps a minute apart, between which it moves by several channels."""
     time_s = 60.0 * np.arange(24)

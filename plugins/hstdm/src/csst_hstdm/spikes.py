@@ -19,6 +19,12 @@ line: of true hits, 4 in 10000 are lost."""
 LINE = (0.5, 0.75)
 """Least of the same in units of the spike, for its channel and for three channels. A line that the
 beam scans has 0.6 and more in each of them, and in each dump."""
+BEAM = 0.5
+"""Least geometric mean of the dumps before and after, in units of the spike. Whatever the sky, it
+is ``exp(-4 ln 2 h^2)`` or more for a Gaussian beam that moves by h beams (Cauchy-Schwarz): 0.64
+where dumps are ``beam / 2.5`` apart; 1 where it stares. Hits next to each other have less."""
+ALLOWANCE = 2.0
+"""Noise that may hide one of the two."""
 LAG = 4
 """Distance of the channels whose differences give the noise: further than they are correlated."""
 
@@ -86,14 +92,38 @@ def local_deviation(counts: Any, row: Any, channel: Any, reference: Any) -> Any:
 
 
 @compiled
+def passes_beam(
+    counts: Any, row: Any, channel: Any, beside: Any, reference: Any, sigma: Any
+) -> Any:
+    """Return whether the dumps before and after are as bright as a source that passes the beam."""
+    spike = local_deviation(counts, row, channel, reference) / sigma
+    sign = -1.0 if spike < 0 else 1.0
+    product, number = 1.0, 0
+    for side in range(2):
+        other = beside[row, side, 0]
+        if other >= 0:
+            brightest = -ALLOWANCE
+            for d in range(-1, 2):
+                place = channel + beside[row, side, 1] + d
+                value = sign * local_deviation(counts, other, place, reference) / sigma
+                brightest = max(brightest, value)
+            product *= brightest + ALLOWANCE
+            number += 1
+    return number > 0 and product > (BEAM * abs(spike)) ** number
+
+
+@compiled
 def is_line(
     counts: Any, row: Any, channel: Any, beside: Any, reference: Any, sigma: Any, spike: Any
 ) -> Any:
     """Return whether the dumps before and after have a spike at the same frequency.
 
     Either in its channel alone, as of a bright continuum through a receiver whose channels
-    differ, or in three channels together, as of a line.
+    differ, or in three channels together, as of a line. Each must itself be as bright as its
+    neighbours allow, or it is a hit.
     """
+    if not passes_beam(counts, row, channel, beside, reference, sigma):
+        return False
     middle, total, number = 0.0, 0.0, 0
     for side in range(2):
         other = beside[row, side, 0]
@@ -101,10 +131,11 @@ def is_line(
             number += 1
             for d in range(-1, 2):
                 place = channel + beside[row, side, 1] + d
-                value = local_deviation(counts, other, place, reference) / sigma
-                total += value
-                if d == 0:
-                    middle += value
+                if passes_beam(counts, other, place, beside, reference, sigma):
+                    value = local_deviation(counts, other, place, reference) / sigma
+                    total += value
+                    if d == 0:
+                        middle += value
     if spike < 0:
         middle, total, spike = -middle, -total, -spike
     alone = middle > max(SUPPORT * np.sqrt(number), LINE[0] * spike)

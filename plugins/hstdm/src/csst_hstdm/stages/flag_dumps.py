@@ -25,7 +25,7 @@ from csst_hstdm.dump_rows import (
     vectors,
 )
 from csst_hstdm.flags import FLAG_BITS
-from csst_hstdm.line_places import line_places
+from csst_hstdm.line_places import directions, line_places
 from csst_hstdm.medians import finite_median
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.spikes import flag_spikes, reference_spectrum
@@ -47,6 +47,8 @@ MEDIAN_NOISE = 1.2533
 """Noise of a median over that of a mean."""
 LEVEL_CHANNELS = 1024
 """Channels whose median is about the level of the band."""
+SAME_PLACE_BEAM, SCAN_BEAM = 0.05, 0.5
+"""Distances of dumps that look at one place, at any time, and of dumps of one row of a map."""
 LEAST_NOISE = 0.5
 """In units of the radiometer equation: less is not noise, as in simulations without any."""
 
@@ -104,7 +106,7 @@ def flag_dumps(
     spacing_hz = float(np.median(np.abs(np.diff(dumps.axis.to_value(u.Hz)))))
     samples = receiver.noise_bandwidth_hz(spacing_hz) * exposure_s
     flag |= _flag_spectra(
-        dumps, exposure_s, samples, threshold, gain_jump, (dead_channel, noisy_channel)
+        dumps, receiver, exposure_s, samples, threshold, gain_jump, (dead_channel, noisy_channel)
     )
     rows["flag"] = flag.astype(np.int32)
     metric("flagged_dumps", int(np.count_nonzero(flag)))
@@ -191,6 +193,7 @@ def _flag_repeated(dumps: Spectra, flag: NDArray[np.int64]) -> NDArray[np.int64]
 
 def _flag_spectra(
     dumps: Spectra,
+    receiver: Receiver,
     exposure_s: NDArray[np.float64],
     samples: NDArray[np.float64],
     threshold: float,
@@ -211,7 +214,9 @@ def _flag_spectra(
         for name in np.unique(state)
         for group in _groups(np.flatnonzero((state == name) & usable))
     ]
-    beside = _beside(dumps, state, usable)
+    frequency_hz = float(np.median(dumps.axis.to_value(u.Hz)))
+    beam_radian = float(np.radians(receiver.beam_fwhm_arcsec(frequency_hz) / 3600))
+    beside = _beside(dumps, state, usable, beam_radian)
     stride = max(number_of_channels // LEVEL_CHANNELS, 1)
     level, noise = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
 
@@ -287,14 +292,21 @@ def _flag_channels(
 
 
 def _beside(
-    dumps: Spectra, state: NDArray[np.str_], usable: NDArray[np.bool_]
+    dumps: Spectra, state: NDArray[np.str_], usable: NDArray[np.bool_], beam_radian: float
 ) -> NDArray[np.int64]:
-    """Return for each ON the ones before and after, and the shift of lines in channels."""
+    """Return for each ON the ones before and after, and the shift of lines in channels.
+
+    Those at another place, where a row of a map ends, are none.
+    """
     beside = np.full((len(state), 2, 2), -1, np.int64)
     on = np.flatnonzero((state == "ON") & usable)
     shift = np.round(np.nan_to_num(np.diff(line_places(dumps)[on]))).astype(np.int64)
-    beside[on[1:], 0, 0], beside[on[:-1], 1, 0] = on[:-1], on[1:]
-    beside[on[1:], 0, 1], beside[on[:-1], 1, 1] = -shift, shift
+    apart_beam = np.linalg.norm(np.diff(directions(rows_of(dumps))[on], axis=0), axis=1)
+    apart_beam /= beam_radian
+    near = (apart_beam < SAME_PLACE_BEAM) | ((np.diff(on) <= 2) & ~(apart_beam > SCAN_BEAM))
+    before, after = on[:-1][near], on[1:][near]
+    beside[after, 0, 0], beside[before, 1, 0] = before, after
+    beside[after, 0, 1], beside[before, 1, 1] = -shift[near], shift[near]
     return beside
 
 
