@@ -221,6 +221,19 @@ def test_a_clock_that_returns(dumps, receiver):
     assert set(np.flatnonzero(jumped)) == set(range(20, 25))
 
 
+@pytest.mark.parametrize("rows", [slice(30, 32), slice(30, 36), slice(2, 5), slice(56, 60)])
+def test_a_spectrometer_that_has_stopped(dumps, receiver, rows):
+    """Within one state and from one to the next; that of dumps which are given twice goes on."""
+    dumps.flux[rows] = dumps.flux[rows.start]
+    dumps.flux[50], dumps.rows["time"][50] = dumps.flux[49], dumps.rows["time"][49]
+    with collecting() as notes:
+        flag_dumps(dumps, receiver)
+    frozen = (dumps.rows["flag"] & FLAG_BITS["bad_channel"]) != 0
+    assert np.flatnonzero(frozen).tolist() == list(range(rows.start, rows.stop))
+    assert np.all(flagged(dumps, "bad_channel")[rows])
+    assert any("counts of the next" in caveat for caveat in notes.caveats)
+
+
 def test_dropped_dumps_are_counted(dumps, receiver):
     keep = np.delete(np.arange(len(STATES)), [30, 31, 50])
     fewer = replace(dumps, flux=dumps.flux[keep], rows=dumps.rows[keep])

@@ -131,6 +131,31 @@ def test_a_continuum_source_in_a_map_is_not_flagged(make_sky, receiver, kelvin):
     assert np.count_nonzero(dumps.flags) <= 2
 
 
+@pytest.mark.parametrize(("continuum", "peak"), [(100.0, 400.0), (15.0, 60.0), (1.0, 5.0)])
+def test_a_source_with_a_line_in_a_map_of_a_short_band_is_not_flagged(
+    make_sky, receiver, continuum, peak
+):
+    """Rows of 28 dumps in steps of a fifth of the beam; the line is an eighth of the band."""
+
+    def source(frequency_hz, time_s):
+        along = (time_s % 44 - 26) / 5
+        across = (time_s // 44 - 6) / 4
+        seen = np.exp(-2 * np.log(2) * (along**2 + across**2))
+        channel = np.arange(len(frequency_hz))
+        line = peak * np.exp(-4 * np.log(2) * ((channel - 256) / 67) ** 2)
+        return seen * (line + 2 * continuum)
+
+    states = (["HOT"] * 3 + ["COLD"] * 3 + ["ON"] * 28 + ["OFF"] * 10) * 12 + ["HOT", "COLD"] * 3
+    sky = make_sky(line=source, channels=512)
+    dumps = sky.dumps(states, np.arange(len(states)) + 0.5, 1.0)
+    dumps.rows["ra"] = (83.8 + 0.004 * (np.arange(len(states)) % 44)) * u.deg
+    dumps.rows["dec"] = (-5.4 + 0.005 * (np.arange(len(states)) // 44)) * u.deg
+    _, unstable, notes = level_1(dumps, receiver, sky)
+    assert not np.any(unstable)
+    assert not np.any(dumps.rows["flag"])
+    assert not notes.caveats
+
+
 def test_a_gain_that_steps_beside_a_source_is_flagged(make_sky, receiver):
     def source(frequency_hz, time_s):
         return np.full_like(frequency_hz, 80 * np.exp(-0.5 * ((time_s - 25) / 2) ** 2))

@@ -176,19 +176,33 @@ def _scans(rows: QTable) -> NDArray[np.int64]:
 
 
 def _flag_repeated(dumps: Spectra, flag: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Flag dumps with the time of another one; of equal dumps the first is kept."""
+    """Flag dumps with the time of another one, and those with the counts of the one before.
+
+    Of dumps that are equal in both the first is kept. Counts that stay the same while the time goes
+    on are of a spectrometer that has stopped, nobody knows when: none of them is kept.
+    """
     time_s = seconds(rows_of(dumps))
-    bits = np.zeros(len(time_s), np.int64)
+    repeated, frozen = np.zeros(len(time_s), bool), np.zeros(len(time_s), bool)
     known = np.flatnonzero(np.isfinite(time_s) & ((flag & FLAG_BITS["pointing"]) == 0))
     order = known[np.argsort(time_s[known], kind="stable")]
     for before, after in pairwise(order):
         if time_s[before] == time_s[after]:
-            bits[after] = FLAG_BITS["pointing"]
+            repeated[after] = True
             if not np.array_equal(dumps.flux[before], dumps.flux[after]):
-                bits[before] = FLAG_BITS["pointing"]
-    if bits.any():
-        caveat(f"{np.count_nonzero(bits)} of {len(bits)} dumps have the time of another one")
-    return bits
+                repeated[before] = True
+    counted = np.flatnonzero((flag & FLAG_BITS["bad_channel"]) == 0)
+    for before, after in pairwise(counted):
+        if time_s[before] != time_s[after] and np.array_equal(
+            dumps.flux[before], dumps.flux[after]
+        ):
+            frozen[[before, after]] = True
+    if repeated.any():
+        caveat(f"{np.count_nonzero(repeated)} of {len(flag)} dumps have the time of another one")
+    if frozen.any():
+        caveat(f"{np.count_nonzero(frozen)} of {len(flag)} dumps have the counts of the next one")
+        np.asarray(dumps.flags)[frozen] |= np.uint16(FLAG_BITS["bad_channel"])
+    bits = np.where(repeated, FLAG_BITS["pointing"], 0)
+    return bits | np.where(frozen, FLAG_BITS["bad_channel"], 0)
 
 
 def _flag_spectra(
@@ -220,7 +234,9 @@ def _flag_spectra(
     stride = max(number_of_channels // LEVEL_CHANNELS, 1)
     level, noise = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
 
-    def search(group: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def search(
+        group: NDArray[np.intp],
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
         reference = np.ones(number_of_channels)
         scale = _levels(counts[group, ::stride]) / exposure_s[group]
         per_second = 1 / (exposure_s[group] * scale)
@@ -244,11 +260,14 @@ def _flag_spectra(
             number,
         )
         level[group], noise[group] = of_group * scale, spread / of_group
-        return power, number
+        return power, number, reference
 
     found = each(search, groups)
+    first: dict[str, NDArray[np.float64]] = {}
     sums = {quiet: (np.zeros(number_of_channels), np.zeros(number_of_channels)) for quiet in QUIET}
-    for group, (power, number) in zip(groups, found, strict=True):
+    for group, (power, number, reference) in zip(groups, found, strict=True):
+        # levels against the spectrum of each group compare only within it
+        level[group] *= finite_median(reference / first.setdefault(state[group[0]], reference))
         if len(group) >= LEAST_GROUP:
             total, count = sums[state[group[0]] in QUIET_STATES]
             total += power
