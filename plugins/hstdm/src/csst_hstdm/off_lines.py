@@ -73,7 +73,6 @@ def off_shifts(
 
 def lines_of_offs(
     spectra: Sequence[Plane],
-    noise: Plane,
     shifts: NDArray[np.int64],
     threshold: float,
     *,
@@ -88,8 +87,6 @@ def lines_of_offs(
     ----------
     spectra
         Temperatures of each OFF; NaN where not known.
-    noise
-        Of a channel of each OFF by the radiometer equation.
     shifts
         Of `off_shifts`.
     threshold
@@ -97,10 +94,7 @@ def lines_of_offs(
     longest_wave
         Longest period of standing waves, in channels.
     """
-    found = [
-        line_channels(plane, sigma, threshold, longest_wave)
-        for plane, sigma in zip(spectra, noise, strict=True)
-    ]
+    found = [line_channels(plane, threshold, longest_wave) for plane in spectra]
     channels = len(spectra[0])
     for position in np.unique(shifts[:, 1]):
         members = [int(k) for k in np.flatnonzero(shifts[:, 1] == position)]
@@ -114,28 +108,24 @@ def lines_of_offs(
             number[first : first + channels] += good
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(number > np.max(number) / 2, total / number, np.nan)
-        sigma = float(np.sqrt(np.sum(noise[members] ** 2))) / len(members)
-        lines = line_channels(mean, sigma, threshold, longest_wave)
+        lines = line_channels(mean, threshold, longest_wave)
         for k, first in zip(members, start, strict=True):
             found[k] |= lines[first : first + channels]
     return found
 
 
-def line_channels(
-    spectrum: Plane, noise: float, threshold: float, longest_wave: float
-) -> NDArray[np.bool_]:
+def line_channels(spectrum: Plane, threshold: float, longest_wave: float) -> NDArray[np.bool_]:
     """Return the channels of emission lines in a spectrum.
 
     For each width the mean over it is compared with the mean of both flanks, which takes away any
     slope. A line stands out of the scatter of these differences over the band; smooth structure
-    such as standing waves is in that scatter itself, or shorter than the width.
+    such as standing waves is in that scatter itself, or shorter than the width. The scatter of few
+    differences is uncertain: it is at least that of the noise of channels, which are many.
 
     Parameters
     ----------
     spectrum
         Temperatures; NaN where not known.
-    noise
-        Of a channel by the radiometer equation; the scatter is believed to half of it.
     threshold
         In units of the robust scatter.
     longest_wave
@@ -151,6 +141,9 @@ def line_channels(
     total = np.concatenate([[0.0], np.cumsum(np.where(good, spectrum, 0.0))])
     count = np.concatenate([[0], np.cumsum(good)])
     scatters: dict[int, float] = {}
+    apart = spectrum[NARROWEST:] - spectrum[:-NARROWEST]
+    apart = apart[np.isfinite(apart)]
+    white = scatter_about_zero(apart) / np.sqrt(2) if len(apart) else 0.0
     for width in _widths(len(spectrum), longest_wave):
         start = np.arange(width, len(spectrum) - 2 * width + 1)
 
@@ -175,7 +168,7 @@ def line_channels(
             scatter = max(narrower)
         else:
             scatter = scatter_about_zero(known - middle)
-            scatter = scatters[width] = float(np.nanmax([scatter, noise / 2 / np.sqrt(width)]))
+            scatter = scatters[width] = max(scatter, white * np.sqrt(1.5 / width))
         centres = start[contrast - middle > threshold * scatter] + width // 2
         if scatter > 0 and len(centres):
             hit = np.zeros(len(spectrum), bool)
