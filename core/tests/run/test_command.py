@@ -206,7 +206,10 @@ def test_threads_times_processes_fit_the_machine(
 
     monkeypatch.setattr(pool, "cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    for name in ("MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     seen: dict[str, str] = {}
 
     class Stopped(Exception):
@@ -220,7 +223,9 @@ def test_threads_times_processes_fit_the_machine(
     crew = pool.ProcessPool(4, Path(os.devnull))
     with pytest.raises(Stopped):
         list(crew.run("{}", [pool.Task("a", "{}")]))
-    assert (seen["OMP_NUM_THREADS"], seen["MKL_NUM_THREADS"]) == ("2", "2")
+    assert (seen["OMP_NUM_THREADS"], seen["NUMBA_NUM_THREADS"]) == ("2", "2")
+    blas = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    assert [seen[name] for name in blas] == ["1"] * 3  # stages share work by `each`
 
 
 def test_a_worker_in_the_midst_of_a_stage_dies_with_its_parent(

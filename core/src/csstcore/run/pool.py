@@ -20,14 +20,10 @@ from typing import IO, cast
 
 from csstcore.run.executor import Outcome, Task
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Stages share their work among threads by `csstcore.threads.each`; threads of BLAS inside of
+those wait for each other, and spin meanwhile."""
 _GRACE_S = 10.0
 """For a process that has closed its pipe to end by itself, so that its status is its own."""
 _START = "from csstcore.run.worker import main; main()"
@@ -139,6 +135,7 @@ class ProcessPool:
             "MALLOC_ARENA_MAX": "2",
             **os.environ,
             **{name: _capped(os.environ.get(name, ""), threads) for name in _THREAD_VARIABLES},
+            **dict.fromkeys(_BLAS_VARIABLES, "1"),
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
         return subprocess.Popen(
