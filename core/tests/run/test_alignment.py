@@ -111,6 +111,16 @@ def frames_of_one_observation(bench: Bench) -> None:
         write_raw(bench.raw / str(number), 101, 7, value)
 
 
+def test_copies_of_one_file_are_named_when_they_are_refused(bench: Bench) -> None:
+    frames_of_one_observation(bench)
+    text = IMAGES + '[[stage]]\nuse = "lab.add"\nin = { image = "images" }\n'
+    text += 'out = { image = "images" }\n[outputs]\nimages = "lab.reduced"\n'
+    record = bench.one(text)
+    assert record.status == "failed"
+    for words in ("0/RAW_101_7.fits and ", "1/RAW_101_7.fits are copies or versions of one file"):
+        assert words in record.why
+
+
 def test_elements_with_the_same_keys_have_labels_and_streams_of_their_own(bench: Bench) -> None:
     frames_of_one_observation(bench)
     text = IMAGES + '[[stage]]\nuse = "lab.noise"\nin = { image = "images" }\n'

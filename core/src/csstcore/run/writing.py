@@ -50,7 +50,8 @@ class Writer:
     stages: Stages
     record: JobRecord
     staging: Path
-    _names: set[str] = field(default_factory=set)
+    _names: dict[str, str] = field(default_factory=dict)
+    """The names of the files written, and the input that each comes from."""
     _hashing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "sha256"))
     """Hashes a file while the next one is written."""
 
@@ -116,12 +117,13 @@ class Writer:
             sources.append(self._sources(element, checks))
         products = [product for _, product in parts]
         path = write_product(definition, products, sources, self.staging)
+        source = parts[0][0].source if parts[0][0] else ""
         if path.name in self._names:
             raise FileError(
-                f"output {output.name!r}: two files of this job would be called {path.name}; "
-                f"the file name of {definition.full_name} needs a field that tells them apart"
+                f"output {output.name!r}: two files of this job would be called {path.name}: "
+                f"{_why_same(self._names[path.name], source, definition)}"
             )
-        self._names.add(path.name)
+        self._names[path.name] = source
         digest = self._hashing.submit(_hash, path)
         return Staged(output.name, definition.full_name, path, digest)
 
@@ -229,6 +231,14 @@ class Writer:
             if output.name in step.outputs.values() and not stage.status.delivered:
                 return f"stage {stage.id} {stage.status}: {stage.why}"
         return "no stage gave one"
+
+
+def _why_same(first: str, second: str, definition: DefinitionModel) -> str:
+    """Say why the products of two inputs, or of one if they are the same, have one name."""
+    needed = f"the file name of {definition.full_name} needs a field that tells them apart"
+    if not second or first == second:
+        return needed
+    return f"{first} and {second} are copies or versions of one file: give one; or else {needed}"
 
 
 def _hash(path: Path) -> tuple[FileHash, float]:
