@@ -131,6 +131,22 @@ def test_a_damaged_curve_is_refused():
         correct_nonlinearity(image)
 
 
+@pytest.mark.parametrize(
+    ("stage", "arguments", "said"),
+    [
+        (correct_nonlinearity, 0, "the response of the amplifier is not made linear"),
+        (correct_cte, 1, "charge left behind in transfers is not corrected"),
+        (flag_bad_pixels, 0, "bad, hot and warm pixels are not flagged"),
+        (subtract_background, 0, "the background is not subtracted"),
+    ],
+)
+def test_a_correction_that_is_not_made_is_a_caveat(detector, stage, arguments, said):
+    image = Image(np.ones(detector.shape, np.float32), u.adu, meta=meta(1.0))
+    with collecting() as notes, pytest.raises(NotApplicable):
+        stage(image, *[detector][:arguments])
+    assert [said in caveat for caveat in notes.caveats] == [True]
+
+
 # Charge transfer
 
 

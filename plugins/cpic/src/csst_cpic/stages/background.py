@@ -7,7 +7,17 @@ import numpy as np
 
 from csst_cpic.camera.agreement import exposure_time_second, require_shape, require_unit
 from csst_cpic.stages.dark import RATE_UNIT
-from csstcore.api import Image, InPlace, NotApplicable, Reference, each, metric, pieces, replace
+from csstcore.api import (
+    Image,
+    InPlace,
+    NotApplicable,
+    Reference,
+    caveat,
+    each,
+    metric,
+    pieces,
+    replace,
+)
 
 
 def subtract_background(image: InPlace[Image], background: Reference[Image] | None = None) -> Image:
@@ -29,11 +39,12 @@ def subtract_background(image: InPlace[Image], background: Reference[Image] | No
     Raises
     ------
     NotApplicable
-        If there is no reference.
+        If there is no reference, with a caveat.
     UnprocessableData
         If shape or units do not fit, or there is no exposure time.
     """
     if background is None:
+        caveat("the background is not subtracted: there is no reference")
         raise NotApplicable("there is no background reference")
     require_unit(image, u.electron)
     require_unit(background, RATE_UNIT, "background")

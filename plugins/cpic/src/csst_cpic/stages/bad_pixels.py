@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from csst_cpic.camera.agreement import require_shape
-from csstcore.api import Image, InPlace, NotApplicable, Reference, metric, replace
+from csstcore.api import Image, InPlace, NotApplicable, Reference, caveat, metric, replace
 
 KINDS = ("bad", "hot", "warm")
 
@@ -29,11 +29,12 @@ def flag_bad_pixels(image: InPlace[Image], bad_pixels: Reference[Image] | None =
     Raises
     ------
     NotApplicable
-        If there is no mask.
+        If there is no mask, with a caveat.
     UnprocessableData
         If the mask has another shape.
     """
     if bad_pixels is None:
+        caveat("bad, hot and warm pixels are not flagged: there is no mask of them")
         raise NotApplicable("there is no mask of bad pixels")
     require_shape(image, bad_pixels.shape, "the mask of bad pixels")
     flags = np.zeros(image.shape, np.uint16) if image.flags is None else image.flags

@@ -7,7 +7,17 @@ import numpy as np
 from csst_cpic.camera.agreement import require_shape
 from csst_cpic.camera.transfer import remove_trails, transfers_of
 from csst_cpic.detector import Detector
-from csstcore.api import Image, InPlace, NotApplicable, Reference, Table, each, metric, pieces
+from csstcore.api import (
+    Image,
+    InPlace,
+    NotApplicable,
+    Reference,
+    Table,
+    caveat,
+    each,
+    metric,
+    pieces,
+)
 
 
 def correct_cte(
@@ -41,11 +51,12 @@ def correct_cte(
     Raises
     ------
     NotApplicable
-        If there is no reference.
+        If there is no reference, with a caveat.
     UnprocessableData
         If the image has another shape, or the reference is not usable.
     """
     if cti is None:
+        caveat("charge left behind in transfers is not corrected: there is no reference")
         raise NotApplicable("there is no charge-transfer reference")
     require_shape(image, detector.shape, "the active area of the detector")
     transfers = transfers_of(cti)

@@ -16,6 +16,7 @@ from csstcore.api import (
     Reference,
     Table,
     UnprocessableData,
+    caveat,
     compiled,
     each,
     metric,
@@ -50,12 +51,13 @@ def correct_nonlinearity(
     Raises
     ------
     NotApplicable
-        If there is no reference.
+        If there is no reference, with a caveat.
     UnprocessableData
         If the image is not in adu or has no EM gain, or the reference has no row or numbers
         that are not finite and positive.
     """
     if nonlinearity is None:
+        caveat("the response of the amplifier is not made linear: there is no reference")
         raise NotApplicable("there is no non-linearity reference")
     require_unit(image, u.adu)
     curve = curve_at(nonlinearity, em_gain_of(image))
