@@ -13,6 +13,7 @@ from astropy.table import Table
 
 from csst_cpic.adi_files import read_angles, read_cube
 from csstcore.api import FileError
+from csstcore.notes import collecting
 
 ANGLES = [-10.0, 0.5, 20.0]
 CUBE = np.arange(3 * 5 * 4, dtype=">f4").reshape(3, 5, 4)
@@ -50,6 +51,30 @@ def test_angles_from_the_header_are_between_start_and_end(tmp_path: Path) -> Non
     assert [frame.meta.position_angle.to_value(u.deg) for frame in frames] == [10.0, 20.0, 30.0]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [(145.0, -150.0, [145.0, 177.5, -150.0]), (-170.0, 160.0, [-170.0, 175.0, 160.0])],
+)
+def test_angles_that_cross_180_deg_take_the_short_way_and_say_so(
+    tmp_path: Path, start: float, end: float, expected: list[float]
+) -> None:
+    cards = {"HIERARCH_ESO_TEL_PARANG_START": start, "HIERARCH_ESO_TEL_PARANG_END": end}
+    path = written(tmp_path / "star_cube.fits", **cards)
+    with collecting() as notes:
+        _, frames = read_cube(path)
+    found = [frame.meta.position_angle.to_value(u.deg) for frame in frames]
+    assert np.allclose((np.subtract(found, expected) + 180) % 360, 180)
+    assert "the short way" in str(notes.caveats)
+
+
+def test_a_turn_of_less_than_half_a_circle_is_taken_as_it_is(tmp_path: Path) -> None:
+    cards = {"HIERARCH_ESO_TEL_PARANG_START": -80.0, "HIERARCH_ESO_TEL_PARANG_END": 100.0}
+    with collecting() as notes:
+        _, frames = read_cube(written(tmp_path / "star_cube.fits", **cards))
+    assert [f.meta.position_angle.to_value(u.deg) for f in frames] == [-80.0, 10.0, 100.0]
+    assert not notes.caveats
+
+
 def test_a_cube_may_come_without_angles(tmp_path: Path) -> None:
     header, frames = read_cube(written(tmp_path / "star_cube.fits"))
     assert header["NAXIS"] == 3
@@ -79,13 +104,29 @@ def test_angles_in_a_file_of_their_own(tmp_path: Path, name: str) -> None:
     assert table.table["position_angle"].to_value(u.deg).tolist() == ANGLES
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "PARANG\n-10\n0.5\n20\n",
+        "# of the night\nwhatever\n-10\n0.5\n20\n",
+        "frame,PARANG,airmass\n1,-10,1.1\n2, 0.5,1.1\n3,20,1.2\n",
+    ],
+)
+def test_a_text_may_have_a_line_of_names(tmp_path: Path, content: str) -> None:
+    (tmp_path / "star_angles.csv").write_text(content)
+    _, (table,) = read_angles(tmp_path / "star_angles.csv")
+    assert table.table["position_angle"].to_value(u.deg).tolist() == ANGLES
+
+
 def test_too_few_angles_are_an_error_with_the_file(tmp_path: Path) -> None:
     path = written(tmp_path / "star_cube.fits", fits.ImageHDU(np.array(ANGLES[:2])))
     with pytest.raises(FileError, match=r"star_cube.fits: found 2 angles, expected 3"):
         read_cube(path)
 
 
-@pytest.mark.parametrize("content", ["no number\n", "", "1 2\n3 4\n"])
+@pytest.mark.parametrize(
+    "content", ["no number\n", "", "1 2\n3 4\n", "1,2\n3,4\n", "a,b\n1,2\n", "pa,b\n\n,2\n"]
+)
 def test_text_that_is_no_list_is_an_error_with_the_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "star_angles.txt").write_text(content)
     with pytest.raises(FileError, match=r"star_angles.txt"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import astropy.units as u
 import numpy as np
 import pytest
 from scipy.special import j1
 
+from csst_cpic.planets.repeated import star_scales
 from csst_cpic.stages.measure_star import measure_star
 from csst_cpic.stages.orient_frames import orient_frames
 from csst_cpic.star.star_width import fwhm
-from csstcore.api import Image, Meta, Table, UnprocessableData
+from csstcore.api import Cube, Image, Meta, Table, UnprocessableData
 from csstcore.notes import collecting
 
 FWHM_PIXEL = 4.2
@@ -42,6 +45,32 @@ def test_a_filter_makes_the_star_fainter() -> None:
 def test_without_exposure_time_the_star_is_per_frame() -> None:
     image = measure_star([star(30.0, 30.0, seconds=None)])
     assert (image.unit, image.data.max()) == (u.electron, pytest.approx(1000.0, rel=1e-3))
+
+
+def cube_of(seconds: float, unit: u.UnitBase = u.electron) -> tuple[Cube, Table]:
+    frames = {"exposure_time": np.full(3, seconds) * u.s}
+    return Cube(np.zeros((3, 9, 9), np.float32), unit), Table(frames)  # type: ignore[arg-type]
+
+
+def test_the_star_counts_as_it_is_where_frames_have_no_exposure_time() -> None:
+    """It was exposed for 2 s, 1000 counts at the peak: in a frame it would have as many."""
+    image = measure_star([star(30.0, 30.0)])
+    with collecting() as notes:
+        scales = star_scales(*cube_of(np.nan), image)
+    assert np.allclose(scales * image.data.max(), 1000.0, rtol=1e-3)
+    assert "no exposure time" in str(notes.caveats)
+    assert np.allclose(star_scales(*cube_of(6.0), image) * image.data.max(), 3000.0, rtol=1e-3)
+
+
+def test_frames_of_which_only_some_have_an_exposure_time_are_refused() -> None:
+    cube, frames = cube_of(6.0)
+    frames.table["exposure_time"][1] = np.nan
+    with pytest.raises(UnprocessableData, match="1 of 3 frames have no exposure time"):
+        star_scales(cube, frames, measure_star([star(30.0, 30.0)]))
+
+
+def test_an_exposure_time_of_zero_is_none() -> None:
+    assert measure_star([star(30.0, 30.0, seconds=0.0)]).unit == u.electron
 
 
 def test_frames_with_a_flag_in_the_core_are_left_out() -> None:
@@ -81,16 +110,28 @@ def frame(angle: float | None, scale: float | None = None) -> Image:
     return Image(np.zeros((5, 5), np.float32), meta=meta)
 
 
+def angles_of(frames: Sequence[Image | None]) -> list[float | None]:
+    return [f and f.meta.position_angle.to_value(u.deg) for f in frames]
+
+
 def test_angles_of_a_file_of_their_own_count_first() -> None:
     angles = Table({"position_angle": [10.0, -20.0] * u.deg})  # type: ignore[arg-type]
     frames = orient_frames([frame(1.0), frame(None)], angles, plate_scale_mas=27.2)
-    assert [f.meta.position_angle.to_value(u.deg) for f in frames] == [10.0, 340.0]
+    assert angles_of(frames) == [10.0, 340.0]
+    assert frames[0] is not None
     assert frames[0].meta.pixel_scale.to_value(u.mas) == pytest.approx(27.2)
 
 
-def test_angles_can_grow_the_other_way() -> None:
-    (turned,) = orient_frames([frame(30.0, 0.02)], angle_sign=-1)
-    assert turned.meta.position_angle.to_value(u.deg) == 330.0
+def test_angles_can_grow_the_other_way_and_have_a_zero_point() -> None:
+    turned = orient_frames([frame(30.0, 0.02)], angle_sign=-1, north_offset_deg=-2.5)
+    assert angles_of(turned) == [327.5]
+
+
+def test_a_frame_without_an_angle_is_left_out_and_named() -> None:
+    with collecting() as notes:
+        frames = orient_frames([frame(1.0, 0.02), frame(np.nan, 0.02), frame(3.0, 0.02)])
+    assert angles_of(frames) == [1.0, None, 3.0]
+    assert notes.caveats == ["1 of 3 frames are left out, without an angle: 1"]
 
 
 @pytest.mark.parametrize(

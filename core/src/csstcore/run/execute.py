@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from csstcore.errors import CsstError, FileError, ReferenceFileError
+from csstcore.notes import collecting
 from csstcore.references.choose import Choice
 from csstcore.references.digest import begin_sha256
 from csstcore.run.call import now
@@ -113,8 +114,9 @@ class _Execution:
         with self._hashing():
             self._hash_inputs()
         spool = Spool(self.work / "spool")
-        with self._phase("reading_s"):
+        with self._phase("reading_s"), collecting() as notes:
             values = read_inputs(self.env, self.job, spool, self.record)
+        self.record.caveats += dict.fromkeys(notes.caveats)
         metas = {name: [e.meta for e in elements] for name, elements in values.elements.items()}
         chosen = choose_references(self.env.plan, self.env.store, metas)
         if chosen.problems:

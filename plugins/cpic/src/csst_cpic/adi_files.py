@@ -2,7 +2,7 @@
 
 The cube is in the first unit with three axes. Angles of its frames, in degrees, are in the
 second unit (an image of one axis, or a table), or in the header (start and end), or in a file
-of their own: FITS, or text with a number on each line.
+of their own: FITS, or text with a number on each line, below a line of names or not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from csstcore.api import FileError, Image, Meta, Table
+from csstcore.api import FileError, Image, Meta, Table, caveat
 
 ANGLE_NAMES: Final = ("position_angle", "parallactic_angle", "parang", "pa", "angle", "angles")
 """Names that the column of angles may have; case does not matter."""
@@ -95,11 +95,38 @@ def read_angles(path: Path, *, header_only: bool = False) -> tuple[Header, list[
 
 def _text_angles(path: Path) -> NDArray[np.float64]:
     try:
-        lines = [line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines()]
-        angles = np.array([float(line) for line in lines if line])
-    except ValueError as error:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: neither FITS nor text: {error}") from error
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line]
+    column = 0
+    if rows and not any(_is_number(cell) for cell in rows[0]):
+        column = _column_of(rows.pop(0), path)
+    elif rows and len(rows[0]) > 1:
+        raise FileError(f"{path}: not one number on each line, and no line of names above them")
+    try:
+        return np.array([float(row[column]) for row in rows])
+    except (ValueError, IndexError) as error:
         raise FileError(f"{path}: not one number on each line: {error}") from error
-    return angles
+
+
+def _column_of(names: list[str], path: Path) -> int:
+    """Return which column of a text holds the angles; the only one, or one of a known name."""
+    lower = [name.strip("\"'").lower() for name in names]
+    found = [lower.index(name) for name in ANGLE_NAMES if name in lower]
+    if not found and len(names) > 1:
+        known = ", ".join(ANGLE_NAMES)
+        raise FileError(f"{path}: found the columns {', '.join(names)}; expected one of {known}")
+    return found[0] if found else 0
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _angles_in(units: fits.HDUList, header: Header, frames: int) -> NDArray[np.float64] | None:
@@ -110,8 +137,15 @@ def _angles_in(units: fits.HDUList, header: Header, frames: int) -> NDArray[np.f
     for first, last in START_AND_END:
         if isinstance(header.get(first), (int, float)):
             start = float(header[first])
-            end = float(header.get(last, start))
-            return start + (end - start) * np.arange(frames) / max(frames - 1, 1)
+            turn = float(header.get(last, start)) - start
+            short = (turn + 180.0) % 360.0 - 180.0
+            if short != turn and abs(turn) > 180.0:
+                caveat(
+                    f"{first} to {last} turn by {turn:g} deg as they are written: taken for "
+                    f"{short:+g} deg across 180 deg, the short way"
+                )
+                turn = short
+            return start + turn * np.arange(frames) / max(frames - 1, 1)
     return None
 
 

@@ -100,19 +100,43 @@ def star_scales(cube: Cube, frames: Table, star: Image) -> NDArray[np.float64]:
     """Return the star's flux in each frame over that of its own image.
 
     Exposure times count where one of both is per second and the other not. Without an
-    exposure time of the star's image, it is taken for that of the frames.
+    exposure time of the star's image, it is taken for that of the frames; without one of the
+    frames, they are taken to be as long as the image of the star.
+
+    Raises
+    ------
+    UnprocessableData
+        If the units do not fit, or some frames have an exposure time and others have not.
     """
     count = len(cube.data)
     per_frame, rate = (star.unit / cube.unit, star.unit / cube.unit * u.s)
     if per_frame.is_equivalent(u.dimensionless_unscaled):
         return np.full(count, per_frame.to(u.dimensionless_unscaled))
     if rate.is_equivalent(u.dimensionless_unscaled):
-        seconds = frames.table["exposure_time"].to_value(u.s)
+        seconds = _exposures_s(frames, star)
         return np.asarray(rate.to(u.dimensionless_unscaled) * seconds, np.float64)
     raise UnprocessableData(
         f"the image of the star is in {star.unit}, the cube in {cube.unit}; one must be the other "
         "or the other per second"
     )
+
+
+def _exposures_s(frames: Table, star: Image) -> NDArray[np.float64]:
+    """Return the exposure time of each frame; that of the star's image where they have none."""
+    seconds = np.asarray(frames.table["exposure_time"].to_value(u.s), np.float64)
+    unknown = ~(np.isfinite(seconds) & (seconds > 0))
+    if not unknown.any():
+        return seconds
+    if not unknown.all() or star.meta.exposure_time is None:
+        raise UnprocessableData(
+            f"{np.count_nonzero(unknown)} of {len(seconds)} frames have no exposure time, and the "
+            f"image of the star is in {star.unit}"
+        )
+    caveat(
+        "the frames have no exposure time: the counts of the image of the star are taken for "
+        "those it would have in one frame"
+    )
+    return np.full(len(seconds), star.meta.exposure_time.to_value(u.s))
 
 
 def sources_of(companions: Table, reduction: Reduction, mask: Table | None) -> list[Source]:

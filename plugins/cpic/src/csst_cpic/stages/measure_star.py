@@ -44,8 +44,8 @@ def measure_star(
     Returns
     -------
     Image
-        The star on the central pixel, per second where the exposure time is known, with the
-        metrics ``star_fwhm`` (pixels), ``star_flux`` and ``star_frames``.
+        The star on the central pixel, per second where the exposure time is known (its mean is
+        in ``meta``), with the metrics ``star_fwhm`` (pixels), ``star_flux`` and ``star_frames``.
 
     Raises
     ------
@@ -76,12 +76,13 @@ def measure_star(
     metric("star_flux", float(image.sum()))
     first = stars[good[0]]
     unit = first.unit / u.s if timed else first.unit
-    return replace(first, data=image, unit=unit, variance=None, flags=None, wcs=None)
+    meta = replace(first.meta, exposure_time=time / len(good) * u.s if timed else None)
+    return replace(first, data=image, unit=unit, variance=None, flags=None, wcs=None, meta=meta)
 
 
 def _seconds(frame: Image) -> float | None:
     time = frame.meta.exposure_time
-    return None if time is None else float(time.to_value(u.s))
+    return None if time is None or not time > 0 * u.s else float(time.to_value(u.s))
 
 
 def _room(frame: Image, centre: tuple[float, float]) -> int:

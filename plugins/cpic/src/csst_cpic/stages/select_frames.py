@@ -79,9 +79,17 @@ def select_frames(
     if len(rejected) == len(frames):
         raise UnprocessableData(f"none of {len(frames)} frames is usable: {causes[0][0]}")
     if rejected:
-        told = ", ".join(f"{k} ({why[0]})" for k, why in rejected[:5])
+        told = ", ".join(f"{_name(frames, k)} ({why[0]})" for k, why in rejected[:5])
         caveat(f"{len(rejected)} of {len(frames)} frames are left out, by number: {told}")
     return kept
+
+
+def _name(frames: Sequence[Image], place: int) -> str:
+    """Return the number of a frame in its observation, which is named if there are several."""
+    meta = frames[place].meta
+    number = place if meta.frame is None else meta.frame
+    alone = len({frame.meta.obs_id for frame in frames}) == 1
+    return f"{number}" if alone else f"{number} of {meta.obs_id}"
 
 
 def _ring_light(
