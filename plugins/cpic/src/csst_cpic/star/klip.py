@@ -13,7 +13,6 @@ from csst_cpic.star.klip_modes import klip_weights, most_correlated
 from csst_cpic.star.nmf import nmf_models
 from csst_cpic.star.reduction import Reduction
 from csst_cpic.star.sky_frame import central_pixel
-from csst_cpic.star.symmetric import product
 from csst_cpic.star.zones import Zone, zones_of
 from csstcore.api import UnprocessableData, each
 
@@ -227,13 +226,13 @@ def _residual(
         models = nmf_models(frames.T, references.T, allowed, reduction.components)
         return np.where(valid, frames - models.T, np.nan), variance
     weights = klip_weights(frames, references, allowed, reduction.components)
-    residual = np.where(valid, frames - product(references, weights.T.copy()), np.nan)
+    residual = np.where(valid, frames - references @ weights.T, np.nan)
     if variance is None:
         return residual, None
     error = variance.copy()
     if reduction.mode != "rdi":
         own = weights[:, : frames.shape[1]].T
-        error += product(np.where(valid & np.isfinite(variance), variance, 0.0), own**2)
+        error += np.where(valid & np.isfinite(variance), variance, 0.0) @ own**2
     return residual, error
 
 

@@ -6,9 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh_tridiagonal
-
-from csst_cpic.star.symmetric import inner_products, reflect, tridiagonal
+from scipy.linalg import eigh
 
 SMALLEST_EIGENVALUE: Final = 1e-12
 """Modes below this part of the largest eigenvalue are rounding errors."""
@@ -44,8 +42,8 @@ def klip_weights(
     NDArray
         Shape (frames, references); zero where not allowed.
     """
-    gram = inner_products(references, references)
-    products = inner_products(frames, references)
+    gram = references.T @ references
+    products = frames.T @ references
     weights = np.zeros_like(products)
     sets, which = np.unique(allowed, axis=0, return_inverse=True)
     for number, chosen in enumerate(sets):
@@ -63,24 +61,15 @@ def _projected(
 ) -> NDArray[np.float64]:
     """Return the weights for frames that share all references; shape of `products`."""
     count = len(gram)
-    diagonal, beside, reflections = tridiagonal(gram)
-    values, vectors = eigh_tridiagonal(
-        diagonal,
-        beside,
-        select="i",
-        select_range=(max(count - components, 0), count - 1),
+    values, vectors = eigh(
+        gram,
+        subset_by_index=(max(count - components, 0), count - 1),
+        overwrite_a=True,
         check_finite=False,
     )
     real = values > SMALLEST_EIGENVALUE * max(values[-1], 0.0)
     inverse = np.divide(1.0, values, out=np.zeros_like(values), where=real)
-    weights = np.empty_like(products)
-    for k, product in enumerate(products):
-        vector = product.copy()
-        reflect(reflections, vector, False)
-        vector = np.einsum("nk,k->n", vectors, inverse * np.einsum("nk,n->k", vectors, vector))
-        reflect(reflections, vector, True)
-        weights[k] = vector
-    return weights
+    return np.asarray(products @ vectors * inverse @ vectors.T)
 
 
 def most_correlated(
@@ -101,7 +90,7 @@ def most_correlated(
         How many references a frame keeps, if it has as many.
     """
     length = np.sqrt(np.einsum("pr,pr->r", references, references))
-    similar = inner_products(frames, references) / np.maximum(length, np.finfo(float).tiny)
+    similar = frames.T @ references / np.maximum(length, np.finfo(float).tiny)
     order = np.argsort(np.where(allowed, -similar, np.inf), axis=1, kind="stable")
     best = np.zeros_like(allowed)
     np.put_along_axis(best, order[:, :number], True, axis=1)
