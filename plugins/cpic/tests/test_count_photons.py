@@ -8,6 +8,7 @@ import pytest
 from astropy.table import QTable
 
 from csst_cpic.register.em_statistics import excess_noise_factor
+from csst_cpic.register.serial_charge import serial_rate
 from csst_cpic.stages.count_photons import count_photons
 from csstcore.api import Image, Meta, NotApplicable, Table, UnprocessableData
 from csstcore.notes import collecting
@@ -62,12 +63,35 @@ def test_errors_follow_structure_and_hot_pixels(detector):
 def test_charge_made_in_the_register_counts_as_in_a_mean(detector):
     rng = np.random.default_rng(8)
     frames = signals(rng, np.full((150, 150), 0.02), 100, serial=0.02)
-    gains = Table(QTable({"em_gain": [10.0, 980.0], "serial_rate": [9.0, 0.02] * u.electron}))
+    gains = serial_table([9.0, 0.02], 0.002)
     mean = np.mean([each.data.mean() for each in frames])
     counted = count_photons(frames, detector, gains)
     assert counted.data.mean() == pytest.approx(mean, rel=0.01)
     ignored = count_photons(frames, detector)
     assert ignored.data.mean() > 1.03 * mean
+
+
+def test_an_uncertain_serial_charge_is_not_taken(detector):
+    """The histogram of calibration frames knows it to 0.01 electron, of 0.002 that there are."""
+    frames = signals(np.random.default_rng(9), np.full((100, 100), 0.005), 100)
+    uncertain = serial_table([9.0, 0.0066], 0.01)
+    plain, told = (count_photons(frames, detector, gains) for gains in (None, uncertain))
+    np.testing.assert_array_equal(told.data, plain.data)
+    without_error = Table(QTable({"em_gain": [980.0], "serial_rate": [0.0066] * u.electron}))
+    assert serial_rate(without_error, 1000.0) == 0
+    assert serial_rate(serial_table([9.0, 0.0066], 0.001), 1000.0) == 0.0066
+
+
+def serial_table(rates, error):
+    return Table(
+        QTable(
+            {
+                "em_gain": [10.0, 980.0],
+                "serial_rate": rates * u.electron,
+                "serial_rate_error": [error, error] * u.electron,
+            }
+        )
+    )
 
 
 def test_low_rates_come_out_below_zero_after_what_noise_detects(detector):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import astropy.units as u
 import numpy as np
+from astropy.table import QTable
 
 from csst_cpic.camera.transfer import DIRECTIONS
-from csstcore.api import Image, Table
+from csstcore.api import Image, NotApplicable, Table
 
 SHOWN = 2
 """Pixels that hold most of a trail; the level under the others is of the same size."""
@@ -26,14 +28,31 @@ def largest_em_gain_error(table: Table) -> float:
 
 
 def largest_method_difference(table: Table) -> float:
-    """Largest relative difference of an EM gain between histogram and moments."""
-    rows = table.table
-    return float(np.max(np.abs(rows["moments_em_gain"] / rows["likelihood_em_gain"] - 1)))
+    """Largest relative difference of an EM gain between its methods, less twice its error."""
+    rows = _with_histogram(table)
+    gain = rows["likelihood_em_gain"]
+    difference = np.abs(rows["moments_em_gain"] / gain - 1)
+    error = np.hypot(rows["moments_em_gain_error"], rows["likelihood_em_gain_error"]) / gain
+    return float(np.max(np.maximum(difference - 2 * error, 0.0)))
 
 
 def largest_histogram_chi_square(table: Table) -> float:
     """Largest chi-square, per degree of freedom, of a histogram with the EM model."""
-    return float(np.max(table.table["chi_square"]))
+    return float(np.max(_with_histogram(table)["chi_square"]))
+
+
+def largest_serial_rate(table: Table) -> float:
+    """Largest charge born in the register, less three times its error."""
+    rows = _with_histogram(table)
+    rate, error = rows["serial_rate"], rows["serial_rate_error"]
+    return float(np.max(np.maximum(rate - 3 * error, 0 * rate)).to_value(u.electron))
+
+
+def _with_histogram(table: Table) -> QTable:
+    rows = table.table[np.isfinite(table.table["likelihood_em_gain"])]
+    if not len(rows):
+        raise NotApplicable("no EM gain is high enough for a histogram of single electrons")
+    return rows
 
 
 def largest_ramp_residual(table: Table) -> float:

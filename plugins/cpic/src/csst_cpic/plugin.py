@@ -180,7 +180,10 @@ _CHECKS = {
     "calibration:median_error": "Median error of the unflagged pixels",
     "calibration:largest_em_gain_error": "Largest relative error of an EM gain",
     "calibration:largest_method_difference": (
-        "Largest relative difference of an EM gain between histogram and moments"
+        "Largest relative difference of an EM gain between its methods, less twice its error"
+    ),
+    "calibration:largest_serial_rate": (
+        "Largest charge born in the register, less three times its error"
     ),
     "calibration:largest_histogram_chi_square": (
         "Largest chi-square, per degree of freedom, of a histogram with the EM model"

@@ -61,7 +61,8 @@ def count_photons(
         Stages of the register, and the read noise where a frame has none.
     em_gain
         Column ``serial_rate``: electrons per pixel and frame that arise in the register, at the
-        measured gain next to that of the frames. Without it none are assumed.
+        measured gain next to that of the frames. Without it none are assumed, nor where it is
+        less than three times its error (``serial_rate_error``).
     threshold_noises
         Threshold in read noises: noise alone exceeds 5 in 3 of ten million pixels.
     least_gain_over_noise

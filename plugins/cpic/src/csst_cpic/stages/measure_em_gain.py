@@ -37,7 +37,23 @@ from csstcore.api import (
 BRIGHTEST_RATE = 1.0
 """Electrons per frame up to which the histogram of a level is fitted: beyond, single electrons
 no longer show the gain."""
+GOOD_CHI_SQUARE = 2.0
+"""Per degree of freedom, up to which the law of the histogram describes it."""
+ALLOWED = 0.01
+"""Relative error of an EM gain that is required. A histogram with a larger one does not decide, and
+methods that differ by more, beside twice their errors, get a caveat."""
+SURE_SIGMA = 2.0
+"""Errors beyond which the methods disagree."""
+UNPHYSICAL_SIGMA = 3.0
 HOT_SIGMA = 6.0
+OF_THE_FIT = (
+    "likelihood_em_gain",
+    "likelihood_em_gain_error",
+    "rate",
+    "serial_rate",
+    "serial_rate_error",
+    "chi_square",
+)
 PARTS = 8
 """Of the frame along each axis, by whose light the unevenness of the lamp is known."""
 
@@ -58,9 +74,12 @@ def measure_em_gain(
     By maximum likelihood of the histogram of the faint levels, with the exact law of multiplied
     electrons, read noise and charge that arises in the register
     (`csst_cpic.register.em_gain_fit`), and by the growth of variance with the mean from the
-    faintest to the brightest level (`csst_cpic.register.em_gain_moments`). The one with the
-    smaller error is taken. Both follow the gain of the amplifier: what is known is the ratio of
-    the two, by which counts become electrons.
+    faintest to the brightest level (`csst_cpic.register.em_gain_moments`). The likelihood is taken
+    where its law describes the histogram and its error is below 1 %, because tails that the
+    register leaves behind large charges correlate pixels and make the moments too low; else the
+    moments are. Where the two differ by more than twice their errors, the difference is in the
+    error. Both follow the gain of the amplifier: what is known is the ratio of the two, by which
+    counts become electrons.
 
     Parameters
     ----------
@@ -77,8 +96,9 @@ def measure_em_gain(
         One row for each commanded gain: ``commanded_em_gain``, ``em_gain``,
         ``likelihood_em_gain`` (NaN where the gain is too low for single electrons to stand out
         of the noise) and ``moments_em_gain``, each with ``_error``, ``rate`` and ``serial_rate``
-        (electron; of the faintest level), ``chi_square`` and ``frames``. Metric:
-        ``largest_em_gain_error``, relative.
+        (electron; of the level that was fitted best), ``serial_rate_error``, ``chi_square`` and
+        ``frames``. A serial rate that came out negative is 0, with the error as large as it was
+        negative. Metric: ``largest_em_gain_error``, relative.
 
     Raises
     ------
@@ -98,7 +118,8 @@ def measure_em_gain(
     }
     table = QTable(rows=[_row(commanded, each) for commanded, each in found.items()])
     table["rate"] *= u.electron
-    table["serial_rate"] *= u.electron
+    for name in ("serial_rate", "serial_rate_error"):
+        table[name] *= u.electron
     metric("largest_em_gain_error", float(np.max(table["em_gain_error"] / table["em_gain"])))
     note_frames(multiplied)
     return Table(table, common_meta([image.meta for image in multiplied]))
@@ -127,6 +148,12 @@ def _measure(flats: Sequence[Image], commanded: float, detector: Detector) -> _M
     fitted = [fit for fit in fits if fit is not None]
     if not fitted:
         caveat(f"EM gain {commanded:g}: single electrons do not stand out; moments alone are used")
+    for fit in fitted:
+        if fit.serial_rate < -UNPHYSICAL_SIGMA * fit.serial_error:
+            caveat(
+                f"EM gain {commanded:g}: the charge born in the register comes out at "
+                f"{fit.serial_rate:.2g} +- {fit.serial_error:.2g} electron, below 0"
+            )
     best = min(fitted, key=lambda fit: fit.em_gain_error, default=None)
     return _Measured(best, moments, len(flats))
 
@@ -162,19 +189,46 @@ def _light(mean: NDArray[np.float32]) -> list[float]:
 
 def _row(commanded: float, measured: _Measured) -> dict[str, float | int]:
     fit, moments = measured.likelihood, measured.moments
-    nan = float("nan")
-    by_fit = (fit.em_gain, fit.em_gain_error) if fit is not None else (nan, np.inf)
-    best = min(by_fit, tuple(moments), key=lambda each: each[1])
-    return {
+    taken = _taken(commanded, fit, moments)
+    row = {
         "commanded_em_gain": commanded,
-        "em_gain": best[0],
-        "em_gain_error": best[1],
-        "likelihood_em_gain": by_fit[0],
-        "likelihood_em_gain_error": by_fit[1] if fit is not None else nan,
+        "em_gain": taken.em_gain,
+        "em_gain_error": taken.error,
+        **dict.fromkeys(OF_THE_FIT, float("nan")),
         "moments_em_gain": moments.em_gain,
         "moments_em_gain_error": moments.error,
-        "rate": fit.rate_electron if fit is not None else nan,
-        "serial_rate": fit.serial_rate if fit is not None else nan,
-        "chi_square": fit.chi_square / fit.degrees_of_freedom if fit is not None else nan,
         "frames": measured.frames,
     }
+    if fit is not None:
+        row |= {
+            "likelihood_em_gain": fit.em_gain,
+            "likelihood_em_gain_error": fit.em_gain_error,
+            "rate": fit.rate_electron,
+            "serial_rate": max(fit.serial_rate, 0.0),
+            "serial_rate_error": max(fit.serial_error, -fit.serial_rate),
+            "chi_square": _reduced(fit),
+        }
+    return row
+
+
+def _taken(commanded: float, fit: EmGainFit | None, moments: MeasuredGain) -> MeasuredGain:
+    """Return the gain of the better method, with their disagreement in its error."""
+    if fit is None:
+        return moments
+    good = _reduced(fit) <= GOOD_CHI_SQUARE and fit.em_gain_error <= ALLOWED * fit.em_gain
+    best = MeasuredGain(fit.em_gain, fit.em_gain_error) if good else moments
+    difference = abs(fit.em_gain - moments.em_gain)
+    by_chance = SURE_SIGMA * float(np.hypot(fit.em_gain_error, moments.error))
+    if difference <= by_chance:
+        return best
+    if difference > by_chance + ALLOWED * best.em_gain:
+        caveat(
+            f"EM gain {commanded:g}: {fit.em_gain:.5g} +- {fit.em_gain_error:.2g} by the histogram,"
+            f" {moments.em_gain:.5g} +- {moments.error:.2g} by moments; "
+            f"taken: {'the histogram' if good else 'moments'}"
+        )
+    return MeasuredGain(best.em_gain, float(np.hypot(best.error, difference)))
+
+
+def _reduced(fit: EmGainFit) -> float:
+    return fit.chi_square / fit.degrees_of_freedom

@@ -62,6 +62,7 @@ def _em_gains(device: CpicDevice, commanded: Sequence[float]) -> QTable:
     for name in ("em_gain", "likelihood_em_gain", "moments_em_gain"):
         table[name], table[f"{name}_error"] = true, 0.0
     table["rate"], table["serial_rate"] = 0.0 * u.electron, device.serial_cic * u.electron
+    table["serial_rate_error"] = 0.0 * u.electron
     table["chi_square"], table["frames"] = 1.0, 0
     return table
 
