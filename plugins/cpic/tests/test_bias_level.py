@@ -93,6 +93,24 @@ def test_light_and_its_trails_in_every_row_do_not_move_the_level(shipped):
     assert abs(error).max() < 1e-4 * 10000.0
 
 
+def test_lost_rows_take_no_part_in_the_level(detector):
+    """Fifty rows of zeros, more than half of a running median, and one that is lost in part."""
+    frame, truth = raw_frame(detector, 7, trails=0)
+    whole = subtract_bias_level(Image(frame, u.adu), detector)[0]
+    raw = Image(frame.copy(), u.adu)
+    lost = np.zeros(frame.shape, np.bool_)
+    lost[40:90], lost[20, :40] = True, True
+    raw.data[lost] = 0
+    raw.set_flag("bad", lost)
+    image, level = subtract_bias_level(raw, detector)
+    assert np.array_equal(np.isnan(image.data), lost[detector.active])
+    assert np.nanmax(np.abs(image.data - whole.data)) < 0.3 * READ_NOISE_ADU
+    assert level.table["level"][0].value == pytest.approx(truth.mean(), abs=0.3)
+    raw.set_flag("bad", np.ones(frame.shape, np.bool_))
+    with pytest.raises(UnprocessableData, match="no row of the prescan"):
+        subtract_bias_level(raw, detector)
+
+
 def test_the_data_section_is_left_without_level_and_with_its_flags(detector):
     frame, truth = raw_frame(detector, 7, trails=0)
     raw = Image(frame, u.adu)

@@ -240,6 +240,18 @@ def test_dark_current_grows_with_time_and_clock_induced_charge_does_not():
     np.testing.assert_allclose(left.variance, 1e-6 + 1e-7, rtol=1e-5)
 
 
+def test_a_pixel_lost_in_one_frame_is_averaged_from_the_others():
+    frames = [Image(np.full((9, 9), 2.0 + k, np.float32), u.electron) for k in range(3)]
+    lost = np.zeros((9, 9), bool)
+    lost[4, 3:6] = True
+    frames[0].data[lost] = np.nan
+    frames[0].set_flag("bad", lost)
+    mean = average_frames(frames, [Mask(np.zeros((9, 9), bool))] * 3)
+    kernel = np.array([1, 4, 6, 4, 1]) / 16
+    missed = kernel[2] * kernel[1:4].sum()  # of the weight about the middle, in the first frame
+    assert mean.data[4, 4] == pytest.approx((9.0 - 2.0 * missed) / (3.0 - missed))
+
+
 def test_the_background_is_a_rate():
     background = Image(np.full((4, 4), 0.01, np.float32), RATE)
     image = Image(np.full((4, 4), 1.0, np.float32), u.electron, meta=meta(100.0))

@@ -24,7 +24,7 @@ def test_a_series_is_left_as_it_is(detector):
     with collecting() as notes:
         assert list(check_series(frames, detector)) == frames
     assert not notes.caveats
-    assert notes.metrics == {"frames": 4, "frames_left_out": 0}
+    assert notes.metrics == {"frames": 4, "frames_left_out": 0, "lost_pixels": 0}
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,38 @@ def test_a_lost_frame_is_left_out_with_a_caveat(detector):
     assert notes.metrics["frames_left_out"] == 2
 
 
+def test_lost_rows_and_parts_of_rows_are_flagged_with_a_caveat(detector):
+    frames = [frame(k) for k in range(4)]
+    frames[1].data[20:50] = 0
+    frames[1].data[60, 30:60] = 17
+    frames[2].data[70, 100] = 0  # a pixel below the converter's range
+    frames[3].data[80, 40:60] = 65535  # a star
+    with collecting() as notes:
+        kept = check_series(frames, detector)
+    lost = np.zeros((136, 176), bool)
+    lost[20:50], lost[60, 30:60] = True, True
+    assert np.array_equal(kept[1].flagged("bad"), lost)
+    assert np.argwhere(kept[2].flagged("bad")).tolist() == [[70, 100]]
+    assert not kept[0].flagged().any()
+    assert not kept[3].flagged().any()
+    assert notes.caveats == [
+        "frame 1: 5310 pixels in 31 of 136 rows hold a value that noise cannot give; they are "
+        "flagged as bad"
+    ]
+    assert notes.metrics["lost_pixels"] == 5311
+
+
+def test_a_frame_of_which_most_is_lost_is_left_out(detector):
+    frames = [frame(k) for k in range(4)]
+    frames[2].data[40:] = 0
+    frames[3].data[10:90] = np.where(np.arange(176) < 88, 17, 65535)
+    with collecting() as notes:
+        kept = check_series(frames, detector)
+    assert kept[2] is None
+    assert kept[3].flagged("bad").sum() == 80 * 88
+    assert notes.caveats[0].startswith("frame 2 is left out: 16896 pixels in 96 of 136 rows")
+
+
 def test_a_series_beyond_the_converter_throughout_is_refused(detector):
     frames = [frame(k) for k in range(3)]
     for image in frames:
@@ -77,7 +109,8 @@ def test_a_file_that_is_short_of_frames_has_a_caveat(detector):
     with collecting() as notes:
         check_series([frame(k, **times) for k in range(99)], detector)
     assert notes.caveats == [
-        "the file holds 99 frames; from start to end (1010 s) there was time for 100"
+        "the file holds 99 frames; from start to end (1010 s) there was time for 100: "
+        "times of frames are uncertain by 10.1 s"
     ]
     with collecting() as notes:
         frames = check_series([frame(k, **times) for k in range(100)], detector)

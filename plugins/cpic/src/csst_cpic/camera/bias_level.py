@@ -65,6 +65,8 @@ def measure_rows(prescan: NDArray[np.float32], overscan: NDArray[np.float32]) ->
     ValueError
         If no row is undisturbed.
     """
+    if not len(prescan):
+        raise ValueError("no row of the prescan is undisturbed")
     half = prescan.shape[1] // 2
     medians = np.median(prescan[:, half:], axis=1).astype(np.float64)
     level = median_filter(medians, size=ROUGH_ROWS, mode="nearest")

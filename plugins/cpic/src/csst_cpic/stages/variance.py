@@ -46,6 +46,7 @@ def average_frames(
         require_shape(frame, first.shape, "the first frame")
     sums = np.empty(first.shape, np.float32)
     count = np.empty(first.shape, np.float32)
+    lasting = np.full(first.shape, np.iinfo(np.uint16).max, np.uint16)
 
     def average(rows: slice) -> None:
         total = np.zeros(sums[rows].shape, np.float64)
@@ -55,10 +56,12 @@ def average_frames(
             used = np.isfinite(data) & ~hit.mask[rows]
             np.add(total, data, out=total, where=used)
             number += used
+            lasting[rows] &= 0 if frame.flags is None else frame.flags[rows]
         sums[rows], count[rows] = total, number
 
     each(average, pieces(first.shape[0]))
-    mean = _mean_of_neighbours(sums, count, first.flagged(*DEFECTS))
+    defects = replace(first, flags=lasting).flagged(*DEFECTS)
+    mean = _mean_of_neighbours(sums, count, defects)
     expected = Image(mean, first.unit, meta=replace(first.meta, frame=None))
     expected.set_flag("cosmic_ray", count == 0)
     return expected
