@@ -8,13 +8,16 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import QTable
-from scipy.ndimage import map_coordinates
+from photutils.aperture import CircularAperture
+from scipy.ndimage import fourier_shift
 
-from csst_cpic.planets.aperture_noise import aperture_sums
+from csst_cpic.planets.contrast_limits import contrast_limits
+from csst_cpic.planets.repeated import repeated
 from csst_cpic.stages.contrast_curve import contrast_curve
 from csst_cpic.stages.find_companions import find_companions
 from csst_cpic.stages.fit_companions import fit_companions
 from csst_cpic.star.klip import reduce_cube
+from csst_cpic.star.sky_frame import to_offsets
 from csstcore.api import Image, NotApplicable, Table, UnprocessableData, replace
 from csstcore.notes import collecting
 
@@ -134,13 +137,15 @@ def test_errors_of_the_calibration_are_added(two_planets: Observed, fitted: Tabl
     assert with_errors["contrast_error"] == pytest.approx(expected)
 
 
-def test_the_north_offset_turns_the_position_angle(two_planets: Observed, fitted: Table) -> None:
+def test_a_turn_of_the_frames_turns_the_position_angle(
+    two_planets: Observed, fitted: Table
+) -> None:
     run = two_planets
-    turned = replace(run.reduction, north_offset_deg=10.0)
+    turned = replace(run.frames, table=run.frames.table.copy())
+    turned.table["position_angle"] += 10 * u.deg
     start = replace(fitted, table=fitted.table[:1].copy())
     start.table["position_angle"] = start.table["position_angle"] + 10 * u.deg
-    settings = Table(turned.to_table())
-    row = fit_companions(run.cube, run.frames, settings, run.star, start).table[0]
+    row = fit_companions(run.cube, turned, run.settings, run.star, start).table[0]
     expected = fitted.table["position_angle"][0].to_value(u.deg) + 10
     assert row["position_angle"].to_value(u.deg) == pytest.approx(expected, abs=0.5)
 
@@ -179,19 +184,30 @@ def test_the_limit_is_detected_in_half_of_all_cases() -> None:
     assert counts["complete_contrast"] / len(places) >= 0.8
 
 
-def test_throughput_is_that_of_a_planet_of_the_simulator() -> None:
-    """Of the flux in its aperture, without photon noise."""
-    planet = (28.0, 40.0, 1e-8)
-    run, empty = (observed(p, seed=5, noise=False) for p in ([planet], []))
-    fwhm = run.reduction.fwhm_pixel
-    left = aperture_sums(residual(run).data - residual(empty).data, fwhm)
-    middle, star = run.cube.data.shape[1] // 2, np.nanmax(aperture_sums(run.simulated.psf, fwhm))
-    angle = np.radians(planet[1])
-    y, x = middle + planet[0] * np.cos(angle), middle - planet[0] * np.sin(angle)
-    true = map_coordinates(np.nan_to_num(left), [[y], [x]], order=5)[0] / (planet[2] * star)
-    limits = contrast_curve(empty.cube, empty.frames, empty.settings, empty.star).table
-    separation = limits["separation"].to_value(u.mas) / PIXEL_MAS
-    assert np.interp(planet[0], separation, limits["throughput"]) == pytest.approx(true, rel=0.05)
+def test_throughput_is_that_of_planets_of_the_simulator() -> None:
+    """Of the flux in apertures between pixels, without photon noise."""
+    separation, angles = 28.3, (0.0, 120.0, 240.0)
+    empty = observed(seed=5, noise=False)
+    experiment = repeated(empty.cube, empty.frames, empty.settings, empty.star, None)
+    limits = contrast_limits(experiment, [], np.array([separation]), 5.0, len(angles))
+    contrast = float(limits.contrast[0] * limits.throughput[0] / 0.6)  # as injected
+    middle, aperture = empty.cube.data.shape[1] // 2, empty.reduction.fwhm_pixel / 2
+    psf, before, true = empty.simulated.psf, residual(empty).data, []
+    for angle in angles:
+        dx, dy = to_offsets(separation, angle)
+        run = observed([(separation, angle, contrast)], seed=5, noise=False)
+        x, y = middle + float(dx), middle + float(dy)
+        left = np.nan_to_num(residual(run).data - before).astype(np.float64)
+        # what an aperture holds depends on where in a pixel it lies: so must the star
+        apart = x - round(x), y - round(y)
+        star = np.fft.ifftn(fourier_shift(np.fft.fftn(psf), apart[::-1])).real
+        at_star = psf.shape[1] // 2 + apart[0], psf.shape[0] // 2 + apart[1]
+        (flux,), (whole,) = (
+            CircularAperture(place, aperture).do_photometry(image)[0]
+            for image, place in ((left, (x, y)), (star, at_star))
+        )
+        true.append(flux / whole / (contrast * run.simulated.throughput[0]))
+    assert limits.throughput[0] == pytest.approx(np.mean(true), rel=0.01)
 
 
 def test_light_that_the_mask_holds_back_is_made_good() -> None:

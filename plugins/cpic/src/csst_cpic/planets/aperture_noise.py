@@ -47,17 +47,27 @@ def aperture_sums(image: NDArray[np.float32], fwhm_pixel: float) -> NDArray[np.f
     NDArray
         Shape of `image`; NaN where less than `LEAST_COVERAGE` of the aperture has values.
     """
+    total, coverage = aperture_totals(image, fwhm_pixel)
+    sums = np.full(image.shape, np.nan)
+    np.divide(total, coverage, out=sums, where=coverage >= LEAST_COVERAGE)
+    return sums
+
+
+def aperture_totals(
+    image: NDArray[np.float32], fwhm_pixel: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sum of the values in an aperture around each pixel, and its part with values.
+
+    Neither has gaps, so that both can be interpolated: a sum over the pixels of an aperture
+    that is not centred on a pixel depends by up to 2 % on where between pixels it lies.
+    """
     half = int(np.ceil(fwhm_pixel / 2 - 0.5))
     offset = (np.arange((2 * half + 1) * _SUBPIXELS) + 0.5) / _SUBPIXELS - half - 0.5
     fine = np.hypot(offset[:, np.newaxis], offset) <= fwhm_pixel / 2
     kernel = fine.reshape(2 * half + 1, _SUBPIXELS, 2 * half + 1, _SUBPIXELS).mean(axis=(1, 3))
     valid = np.isfinite(image)
     total = convolve(np.where(valid, image, 0).astype(np.float64), kernel, mode="constant")
-    coverage = convolve(valid.astype(np.float64), kernel, mode="constant") / kernel.sum()
-    enough = coverage >= LEAST_COVERAGE
-    sums = np.full(image.shape, np.nan)
-    np.divide(total, coverage, out=sums, where=enough)
-    return sums
+    return total, convolve(valid.astype(np.float64), kernel, mode="constant") / kernel.sum()
 
 
 def ratios(

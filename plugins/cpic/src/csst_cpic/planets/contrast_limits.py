@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.stats import t
 
-from csst_cpic.planets.aperture_noise import aperture_sums
+from csst_cpic.planets.aperture_noise import LEAST_COVERAGE, aperture_sums, aperture_totals
 from csst_cpic.planets.experiment import Experiment, Source
 from csst_cpic.planets.frame_scatter import levels
 from csst_cpic.planets.small_samples import LEAST_APERTURES, aperture_number, threshold
@@ -173,10 +173,9 @@ def _recovered(
         ]
         if not sources:
             continue
-        left = aperture_sums(experiment.image(add=sources, take=known) - empty, fwhm)
-        for k in chosen:
-            dx, dy = to_offsets(separations_pixel[k], angles[k])
-            recovered[k] = _at(left, row + float(dy), column + float(dx))
+        left = experiment.image(add=sources, take=known) - empty
+        dx, dy = to_offsets(separations_pixel[chosen], angles[chosen])
+        recovered[chosen] = _in_apertures(left, fwhm, row + dy, column + dx)
     return recovered
 
 
@@ -193,12 +192,10 @@ def _groups(separations_pixel: Float, apart_pixel: float) -> list[list[int]]:
     return groups
 
 
-def _at(sums: Float, row: float, column: float) -> float:
-    """Return the value between pixels, NaN where one of the four around is missing."""
-    y, x = int(row), int(column)
-    for before, order in ((2, 5), (0, 1)):
-        window = sums[y - before : y + before + 2, x - before : x + before + 2]
-        if window.shape == (2 * before + 2,) * 2 and np.isfinite(window).all():
-            place = [[row - y + before], [column - x + before]]
-            return float(map_coordinates(window, place, order=order)[0])
-    return float("nan")
+def _in_apertures(image: NDArray[np.float32], fwhm: float, rows: Float, columns: Float) -> Float:
+    """Return sums over apertures centred anywhere, NaN where too little of one has values."""
+    total, coverage = aperture_totals(image, fwhm)
+    sums = map_coordinates(total, [rows, columns], order=5)
+    part = map_coordinates(coverage, [rows, columns], order=1)
+    enough = part >= LEAST_COVERAGE
+    return np.asarray(np.divide(sums, part, out=np.full(len(rows), np.nan), where=enough))
