@@ -188,8 +188,82 @@ def test_halves_of_a_block_are_told_by_other_blocks():
     assert np.all(stepped(level, 0.01, np.nan))
 
 
+@pytest.mark.parametrize("part", [slice(0, 256), slice(700, None), slice(300, 420)])
+@pytest.mark.parametrize(
+    ("what", "size"),
+    [
+        ("all ONs", 0.015),
+        ("all ONs", -0.04),
+        ("all ONs but the first", 0.04),
+        ("an OFF", 0.03),
+        ("an OFF", -0.04),
+        ("all from then on", 0.04),
+    ],
+)
+def test_another_gain_of_a_part_of_the_band(make_sky, make_schedule, receiver, part, what, size):
+    """Some are 1 % or more of the whole band: then the ONs that differ may be the others too."""
+    sky = make_sky(line=line, channels=1024)
+    states, time_s = make_schedule(4, load=8)
+    dumps = sky.dumps(states, time_s, 1.0)
+    blocks = ons(states)
+    wrong = {
+        "all ONs but the first": np.concatenate(blocks[1:]),
+        "all ONs": np.concatenate(blocks),
+        "an OFF": np.arange(blocks[1][-1] + 1, blocks[1][-1] + 7),
+        "all from then on": np.arange(blocks[1][-1] + 1, len(states)),
+    }[what]
+    dumps.flux[wrong, part] *= 1 + size
+    calibrated, _, notes = level_1(dumps, receiver, sky)
+    bad = np.isin(np.concatenate(blocks), wrong if what.startswith("all ONs") else blocks[1])
+    assert np.all(calibrated.flags[bad, part])
+    assert any("gain of" in caveat or "OFF has lines" in caveat for caveat in notes.caveats)
+
+
+@pytest.mark.parametrize("dec_deg", [-5.4, 80.0])
+def test_files_that_look_at_one_position_have_one_gain(make_sky, make_schedule, receiver, dec_deg):
+    """Beside 0 h and near the pole: a continuum of 5 % of the system, once with a gain of 3 %."""
+    sky = make_sky(line=lambda f, t: np.full_like(f, 15.0), sideband_ripple=0.0, channels=256)
+    states, time_s = make_schedule(2)
+    jitter_deg = 1e-4 * np.where(np.arange(len(states)) % 2, 1.0, -1.0)  # a sixtieth of a beam
+    files = []
+    for k in range(3):
+        part = sky.dumps(states, time_s + 600 * k, 1.0, seed=k)
+        part.rows["ra"] = (jitter_deg / np.cos(np.radians(dec_deg)) % 360) * u.deg
+        part.rows["dec"] = np.full(len(states), dec_deg) * u.deg
+        files.append(part)
+    every = np.concatenate(ons(states))
+    files[2].flux[every] *= 1.03
+    gain = sky.sideband_gain()
+    flagged = [flag_dumps(part, receiver) for part in files]
+    loads = solve_loads(flagged, receiver, gain)
+    with collecting() as notes:
+        calibrated, _ = calibrate(flagged, loads, receiver, gain)
+    unstable = [np.all(one.flags & UNSTABLE, axis=1) for one in calibrated]
+    assert not np.any(unstable[0])
+    assert not np.any(unstable[1])
+    assert np.all(unstable[2])
+    assert np.all(calibrated[2].rows["flag"] & UNSTABLE)
+    assert any("ONs changed by" in caveat for caveat in notes.caveats)
+
+
+@pytest.mark.parametrize("fwhm", [2.0, 5.0, 20.0, 67.0, 300.0])
+@pytest.mark.parametrize("kelvin", [3.0, 30.0, 400.0])
+def test_lines_on_a_continuum_are_no_steps_within_the_band(make_sky, receiver, fwhm, kelvin):
+    def bright(frequency_hz, time_s):
+        channel = np.arange(len(frequency_hz))
+        lines = [np.exp(-4 * np.log(2) * ((channel - c) / fwhm) ** 2) for c in (300, 340, 800)]
+        return kelvin * np.sum(lines, axis=0) + kelvin / 4
+
+    sky = make_sky(line=bright, channels=1024)
+    states = (["HOT"] * 5 + ["COLD"] * 5 + ["OFF"] * 6 + ["ON"] * 8) * 4 + ["HOT", "COLD"] * 3
+    dumps = sky.dumps(states, np.arange(len(states)) + 0.5, 1.0)
+    _, _, notes = level_1(dumps, receiver, sky)
+    assert not any("changed by" in caveat and "cannot" not in caveat for caveat in notes.caveats)
+
+
 def test_one_off_that_differs_is_wrong_by_itself():
-    t_sys, time_s = np.array([150.0, 150.1, 155.0, 150.2, 150.0]), np.arange(5) * 30.0
+    t_sys = np.outer([150.0, 150.1, 155.0, 150.2, 150.0], np.ones(8))
+    time_s = np.arange(5) * 30.0
     wrong, unstable = uneven_gains(t_sys, time_s, [(0, 1)] * 5, 0.01, gap_s=900.0)
     assert wrong.tolist() == [False, False, True, False, False]
     assert not unstable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from csst_hstdm.band_steps import band_step
 from csst_hstdm.dump_rows import Tuning, numbers, seconds
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.medians import finite_median
@@ -93,7 +95,8 @@ def uneven_gains(
 ) -> tuple[NDArray[np.bool_], frozenset[Interval]]:
     """Return OFFs whose gain differs, and intervals between loads in which it steps.
 
-    With the right gain the system temperature of all OFFs is nearly the same. One OFF that differs
+    With the right gain the system temperature of all OFFs is nearly the same, and in all parts of
+    the band. One OFF that differs
     from those before and after, which agree, is wrong by itself. If two in a row differ, the gain
     interpolated between the loads about one of them is wrong: that which is further from the
     median, or both.
@@ -101,7 +104,8 @@ def uneven_gains(
     Parameters
     ----------
     t_sys
-        Of each OFF, in the order of time; those that are not finite are not looked at.
+        Of each OFF, in the order of time, shape (OFFs, channels); those without a finite channel
+        are not looked at.
     time_s
         Of the OFFs.
     intervals
@@ -112,10 +116,15 @@ def uneven_gains(
         OFFs further apart are not compared.
     """
     wrong = np.zeros(len(t_sys), bool)
-    level = np.log(np.where(t_sys > 0, t_sys, np.nan))
+    positive = np.where(t_sys > 0, t_sys, np.nan)
+    level = np.log([finite_median(plane) for plane in positive])
 
+    @cache
     def differ(i: int, j: int) -> bool:
-        return bool(time_s[j] - time_s[i] <= gap_s and abs(level[j] - level[i]) > limit)
+        if time_s[j] - time_s[i] > gap_s:
+            return False
+        change = positive[j] / positive[i] - 1
+        return bool(abs(level[j] - level[i]) > limit or band_step(change, limit) != 0)
 
     known = [int(i) for i in np.flatnonzero(np.isfinite(level))]
     for a, b, c in zip(known, known[1:], known[2:], strict=False):

@@ -34,6 +34,8 @@ SAME_PLACE_BEAM = 0.05
 """Dumps that look nearer to each other stare at one position."""
 MOTION = 0.02
 """Part of a source by which dumps of one position may differ."""
+STEEPEST = 1.43
+"""Largest slope of a Gaussian beam, in units of its peak per beam."""
 SURE = 5.0
 """Errors by which gain and sky must differ."""
 
@@ -52,7 +54,6 @@ class Step:
 def gain_steps(
     excess: Plane,
     run: NDArray[np.int64],
-    direction_beam: Plane,
     ratios: Ratios,
     shape: Shape,
     limit: float,
@@ -65,8 +66,6 @@ def gain_steps(
         Mean over the band of ON over OFF, less 1, of each dump; NaN for those not looked at.
     run
         A number for each run of dumps without a gap.
-    direction_beam
-        Right ascension and declination in beams, shape (dumps, 2).
     ratios
         Gives the spectrum of ON over OFF, less 1, of several dumps.
     shape
@@ -74,10 +73,6 @@ def gain_steps(
     limit
         Least relative change.
     """
-    for dumps, step in _changed_runs(excess, run, direction_beam, limit):
-        excess = excess.copy()
-        excess[dumps] = np.nan
-        yield Step(dumps, step, True)
     for number in np.unique(run):
         members = np.flatnonzero((run == number) & np.isfinite(excess) & (excess > -1))
         sharp = sharp_edges(1 + excess[members], limit) if len(members) > 1 else np.zeros(0, bool)
@@ -90,10 +85,18 @@ def gain_steps(
             yield from _steps(members[a:b], edges, ratios, shape, limit)
 
 
-def _changed_runs(
+def changed_runs(
     excess: Plane, run: NDArray[np.int64], direction_beam: Plane, limit: float
-) -> Iterator[tuple[NDArray[np.intp], float]]:
-    """Yield runs that stare at a position where others see another level; of two, both."""
+) -> Iterator[Step]:
+    """Yield runs that stare at a position where others see another level; of two, both.
+
+    Parameters
+    ----------
+    excess, run, limit
+        As for `gain_steps`, of all files of one tuning.
+    direction_beam
+        Where they look, in beams, shape (dumps, 3).
+    """
     levels, places, members = [], [], []
     for number in np.unique(run):
         dumps = np.flatnonzero((run == number) & np.isfinite(excess))
@@ -101,15 +104,17 @@ def _changed_runs(
             levels.append(float(np.median(excess[dumps])))
             places.append(direction_beam[dumps[0]])
             members.append(dumps)
-    level, place = np.array(levels), np.array(places).reshape(-1, 2)
+    level, place = np.array(levels), np.array(places).reshape(-1, 3)
     for k, dumps in enumerate(members):
-        same = np.all(np.abs(place - place[k]) < SAME_PLACE_BEAM, axis=1)
+        apart_beam = np.linalg.norm(place - place[k], axis=1)
+        same = apart_beam < SAME_PLACE_BEAM
         others = level[same & (np.arange(len(level)) != k)]
         if len(others):
             usual = float(np.median(level[same] if len(others) > 1 else others))
             step = (1 + level[k]) / (1 + usual) - 1
-            if abs(step) > limit + MOTION * abs(usual):
-                yield dumps, step
+            allowed = MOTION + STEEPEST * float(np.max(apart_beam[same]))
+            if abs(step) > limit + allowed * abs(usual):
+                yield Step(dumps, step, True)
 
 
 def _steps(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from csst_hstdm.averages import Average
-from csst_hstdm.dump_rows import numbers, rows_of, seconds, states, tuning
-from csst_hstdm.line_places import line_places
+from csst_hstdm.dump_rows import rows_of, seconds, states, tuning
+from csst_hstdm.line_places import directions, line_places
 from csst_hstdm.receiver import Receiver
 from csst_hstdm.scatter import scatter_about_zero
 from csstcore.api import Spectra
@@ -48,26 +47,19 @@ def off_shifts(
         rows = rows_of(part)
         off = states(rows) == "OFF"
         if off.any() and tuning(part).near(offs[0].tuning, receiver.tuning_range_hz):
-            place = line_places(part)[off]
-            sky = [
-                numbers(rows, name, u.deg)[off] for name in ("ra", "dec") if name in rows.colnames
-            ]
-            values.append(np.stack([place, *sky] if len(sky) == 2 else [place] * 3, axis=1))
+            values.append(np.column_stack([line_places(part), directions(rows)])[off])
             times.append(seconds(rows)[off])
     time_s, value = np.concatenate(times), np.concatenate(values)
     known = np.isfinite(time_s + value.sum(axis=1))
     shifts = np.zeros((len(offs), 2), np.int64)
     if not known.any():
         return shifts
-    nearest = [np.argmin(np.abs(time_s[known] - off.time_s)) for off in offs]
-    place, ra, dec = value[known][nearest].T
-    shifts[:, 0] = np.round(place - place[0])
-    across = np.cos(np.radians(dec))
-    beam_deg = float(receiver.beam_fwhm_arcsec(offs[0].tuning.first_hz)) / 3600
-    for k in range(len(offs)):
-        apart = np.hypot((ra - ra[k] + 180) % 360 - 180, 0.0) * across
-        near = np.hypot(apart, dec - dec[k]) <= beam_deg
-        shifts[k, 1] = np.argmax(near)
+    nearest = value[known][[np.argmin(np.abs(time_s[known] - off.time_s)) for off in offs]]
+    shifts[:, 0] = np.round(nearest[:, 0] - nearest[0, 0])
+    beam_radian = receiver.beam_fwhm_radian(offs[0].tuning.first_hz)
+    for k, direction in enumerate(nearest[:, 1:]):
+        apart = np.linalg.norm(nearest[:, 1:] - direction, axis=1)
+        shifts[k, 1] = np.argmax(apart <= beam_radian)
     return shifts
 
 

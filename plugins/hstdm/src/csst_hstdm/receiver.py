@@ -98,6 +98,10 @@ class Receiver:
         wavelength_m = c.value / np.asarray(frequency_hz, float)
         return np.asarray(self.beam_factor * wavelength_m / self.aperture_m * _RADIAN_ARCSEC)
 
+    def beam_fwhm_radian(self, frequency_hz: float) -> float:
+        """Return the same of one frequency in radians."""
+        return float(np.radians(self.beam_fwhm_arcsec(frequency_hz) / 3600))
+
 
 def image_frequency_hz(signal_hz: Any, lo_hz: Any) -> NDArray[np.float64]:
     """Return the frequency on the other side of the local oscillator, ``2 nu_LO - nu``."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
+from itertools import pairwise
 from typing import Annotated
 
 import astropy.units as u
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from csst_hstdm.averages import Average, average_blocks
+from csst_hstdm.band_steps import band_step
 from csst_hstdm.calibrate_kernel import calibrate_dump
 from csst_hstdm.dump_rows import (
     J2000_DAY,
@@ -29,7 +31,8 @@ from csst_hstdm.dump_rows import (
 )
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.gain_curve import Bracket, GainCurve, bracket, gain_curve, uneven_gains
-from csst_hstdm.gain_or_sky import Ratios, Shape, gain_steps
+from csst_hstdm.gain_or_sky import TOGETHER, Ratios, Shape, Step, changed_runs, gain_steps
+from csst_hstdm.line_places import directions
 from csst_hstdm.medians import finite_median
 from csst_hstdm.off_lines import lines_of_offs, off_shifts
 from csst_hstdm.radiation import HERTZ_TO_KELVIN
@@ -122,17 +125,17 @@ def calibrate(
     for part in series:
         setting = tuning(part).among([*curves, *(off.tuning for off in offs)], range_hz)
         if setting not in curves and (states(rows_of(part)) == "ON").any():
-            curve = gain_curve(load_gain.table, setting, receiver)
+            gain = gain_curve(load_gain.table, setting, receiver)
             same = [off for off in offs if off.tuning == setting]
-            if curve is None or not same:
-                lacking = "OFF" if curve is not None else "loads"
+            if gain is None or not same:
+                lacking = "OFF" if gain is not None else "loads"
                 refusals.append(f"no {lacking} for the tuning of {setting.lo_hz / 1e9:.6f} GHz")
                 continue
             try:
                 curves[setting] = _Calibration.of(
                     part,
                     setting,
-                    curve,
+                    gain,
                     same,
                     receiver,
                     sideband_gain,
@@ -143,15 +146,19 @@ def calibrate(
                 refusals.append(str(error))
     for why in sorted(set(refusals)):
         caveat(why)
-    limits = longest_load_gap_s, longest_off_gap_s, gain_jump
-    calibrated = [
+    limits = longest_load_gap_s, longest_off_gap_s
+    found = [
         _calibrated(part, curves.get(tuning(part).among(curves, range_hz)), limits)
         if good
         else None
         for part, good in zip(dumps, used, strict=True)
     ]
-    if not any(part is not None for part in calibrated):
+    if not any(one is not None for one in found):
         raise UnprocessableData("; ".join(sorted(set(refusals))) or "no file has a dump of ON")
+    for curve in curves.values():
+        of_curve = [one for one in found if one is not None and one.calibration is curve]
+        _flag_steps(of_curve, curve, gain_jump)
+    calibrated = [one.spectra if one is not None else None for one in found]
     table = _temperature_table(list(curves.values()))
     metric("t_sys_kelvin", finite_median(table["t_sys"].value))
     return calibrated, Table(table, meta=dumps[0].meta)
@@ -175,7 +182,7 @@ class _Calibration:
     samples_per_second: float
     shape: Shape
     """Of the system temperature."""
-    beam_deg: float
+    beam_radian: float
 
     @classmethod
     def of(
@@ -219,9 +226,9 @@ class _Calibration:
             errors.append(temperature * np.sqrt(relative))
         off_times = np.array([off.time_s for off in offs])
         unstable_bit = np.uint16(FLAG_BITS["unstable_gain"])
-        levels = np.array([finite_median(plane) for plane in t_sys])
-        levels[[bool(np.all(bits & unstable_bit)) for bits in flags]] = np.nan
-        wrong, unstable = uneven_gains(levels, off_times, places, limits[1], gap_s=limits[2])
+        planes = np.stack(t_sys)
+        planes[[bool(np.all(bits & unstable_bit)) for bits in flags]] = np.nan
+        wrong, unstable = uneven_gains(planes, off_times, places, limits[1], gap_s=limits[2])
         for bits in (flags[int(k)] for k in np.flatnonzero(wrong)):
             bits |= unstable_bit
         if unstable or wrong.any():
@@ -230,7 +237,11 @@ class _Calibration:
                 f"in {len(unstable)} intervals between loads"
             )
             curve = replace_fields(curve, unstable=unstable)
-        bad = wrong | np.isnan(levels) | np.array([interval in unstable for interval in places])
+        bad = (
+            wrong
+            | np.all(np.isnan(planes), axis=1)
+            | np.array([interval in unstable for interval in places])
+        )
         for sky_of_bad in (skies[int(k)] for k in np.flatnonzero(bad)):
             sky_of_bad[:] = np.nan  # its structure is that of the gain
         found = lines_of_offs(
@@ -255,7 +266,7 @@ class _Calibration:
             (error / gain) ** 2,
             samples,
             _shape(t_sys, curve, offs, samples),
-            float(receiver.beam_fwhm_arcsec(np.median(axis_hz))) / 3600,
+            receiver.beam_fwhm_radian(float(np.median(axis_hz))),
         )
 
 
@@ -286,9 +297,24 @@ def _gamma_variance(curve: GainCurve, time_s: float) -> Plane:
     return np.asarray(noise + curve.drift_variance(place))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Calibrated:
+    """The ONs of one file, and what tells whether their gain stepped."""
+
+    spectra: Spectra
+    counts: Spectra
+    calibration: _Calibration
+    on: NDArray[np.intp]
+    """Rows of `counts`."""
+    excess: Plane
+    """ON over OFF, less 1."""
+    brackets: list[Bracket]
+    """Of the OFFs."""
+
+
 def _calibrated(
-    part: Spectra, calibration: _Calibration | None, limits: tuple[float, float, float]
-) -> Spectra | None:
+    part: Spectra, calibration: _Calibration | None, limits: tuple[float, float]
+) -> _Calibrated | None:
     """Return the ONs of one file; None without any, or without what calibrates them."""
     rows = rows_of(part)
     on = np.flatnonzero(states(rows) == "ON")
@@ -342,7 +368,6 @@ def _calibrated(
             t_rec[k] = np.interp(moment, curve.time_s, load_level)
 
     each(calibrate_rows, pieces(len(on)))
-    _flag_steps(part, calibration, on, level - 1, brackets, bits, flags, limits[2])
     names = np.round(calibration.off_times * 1000).astype(np.int64)
     kept["flag"] = bits.astype(np.int32)
     kept["t_sys"], kept["t_rec"] = t_sys * u.K, t_rec * u.K
@@ -351,47 +376,77 @@ def _calibrated(
     kept["off_weight"] = [off.weight for off in brackets]
     kept["off_fraction"] = share
     kept["temperature_scale"] = np.full(len(on), ANTENNA)
-    return replace(part, flux=flux, variance=variance, flags=flags, rows=kept, unit=u.K)
-
-
-def _flag_steps(
-    part: Spectra,
-    calibration: _Calibration,
-    on: NDArray[np.intp],
-    excess: Plane,
-    brackets: list[Bracket],
-    bits: NDArray[np.int64],
-    flags: NDArray[np.uint16],
-    limit: float,
-) -> None:
-    """Flag ONs whose gain is not that of their OFFs."""
-    rows = rows_of(part)
-    scan = integers(rows, "scan") if "scan" in rows.colnames else np.zeros(len(rows), np.int64)
-    exposure_s = numbers(rows, "exposure_time", u.s)
-    run = runs(seconds(rows), exposure_s, states(rows), scan)[on]
     of_offs = np.all(flags[:, ::64] & FLAG_BITS["unstable_gain"], axis=1)
-    excess = np.where(of_offs & ((bits & FLAG_BITS["unstable_gain"]) == 0), np.nan, excess)
-    ratios = Ratios(
-        part.flux,
-        part.flags,
-        on,
-        exposure_s[on],
-        tuple(off.rate for off in calibration.offs),
-        np.array([off.before for off in brackets]),
-        np.array([off.after for off in brackets]),
-        np.array([off.weight for off in brackets]),
-    )
-    known = {"ra", "dec"} <= set(rows.colnames)
-    direction = [numbers(rows, name, u.deg)[on] for name in ("ra", "dec")] if known else []
-    direction_deg = np.stack(direction, axis=1) if known else np.full((len(on), 2), np.nan)
-    direction_beam = direction_deg / calibration.beam_deg
-    noise = np.sqrt(1 / (calibration.samples_per_second * np.nanmin(exposure_s[on])))
-    least = max(limit, STEPS_SIGMA * float(noise) / np.sqrt(part.flux.shape[1]))
-    for step in gain_steps(excess, run, direction_beam, ratios, calibration.shape, least):
-        bits[step.dumps] |= FLAG_BITS["unstable_gain"]
-        flags[step.dumps] |= np.uint16(FLAG_BITS["unstable_gain"])
+    excess = np.where(of_offs & ((bits & FLAG_BITS["unstable_gain"]) == 0), np.nan, level - 1)
+    spectra = replace(part, flux=flux, variance=variance, flags=flags, rows=kept, unit=u.K)
+    return _Calibrated(spectra, part, calibration, on, excess, brackets)
+
+
+def _flag_steps(files: list[_Calibrated], calibration: _Calibration, limit: float) -> None:
+    """Flag ONs whose gain is not that of their OFFs."""
+    if not files:
+        return
+    edges = np.cumsum([0, *(len(one.on) for one in files)])
+    ons = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+    number, direction_beam = np.empty(edges[-1], np.int64), np.empty((edges[-1], 3))
+    exposures_s, runs_before = np.empty(edges[-1]), 0
+    for one, place in zip(files, ons, strict=True):
+        rows = rows_of(one.counts)
+        scan = integers(rows, "scan") if "scan" in rows.colnames else np.zeros(len(rows), np.int64)
+        exposure_s = numbers(rows, "exposure_time", u.s)
+        run = runs(seconds(rows), exposure_s, states(rows), scan)[one.on]
+        number[place] = run + runs_before
+        runs_before += len(rows)
+        direction_beam[place] = directions(rows)[one.on] / calibration.beam_radian
+        exposures_s[place] = exposure_s[one.on]
+    excess = np.concatenate([one.excess for one in files])
+    channels = files[0].counts.flux.shape[1]
+    noise = float(np.sqrt(1 / (calibration.samples_per_second * np.nanmin(exposures_s))))
+    least = max(limit, STEPS_SIGMA * noise / np.sqrt(channels))
+    found = list(changed_runs(excess, number, direction_beam, least))
+    for step in found:
+        excess[step.dumps] = np.nan
+    for one, place in zip(files, ons, strict=True):
+        rates = tuple(off.rate for off in calibration.offs)
+        ratios = Ratios(
+            one.counts.flux,
+            one.counts.flags,
+            one.on,
+            exposures_s[place],
+            rates,
+            np.array([off.before for off in one.brackets]),
+            np.array([off.after for off in one.brackets]),
+            np.array([off.weight for off in one.brackets]),
+        )
+        steps = [*gain_steps(excess[place], number[place], ratios, calibration.shape, least)]
+        steps += _band_steps(one, number[place], limit)
+        found += [replace_fields(step, dumps=step.dumps + place.start) for step in steps]
+    unstable = np.zeros(edges[-1], bool)
+    for step in found:
+        unstable[step.dumps] = True
         cause = "" if step.known else ", or a continuum source that cannot be told from it"
         caveat(f"the gain of {len(step.dumps)} ONs changed by {100 * step.excess:.1f} %{cause}")
+    for one, place in zip(files, ons, strict=True):
+        bits = np.where(unstable[place], FLAG_BITS["unstable_gain"], 0)
+        rows_of(one.spectra)["flag"] |= bits.astype(np.int32)
+        np.asarray(one.spectra.flags)[:] |= bits.astype(np.uint16)[:, None]
+
+
+def _band_steps(one: _Calibrated, run: NDArray[np.int64], limit: float) -> Iterator[Step]:
+    """Yield dumps whose gain differs in a part of the band, as continuum does not."""
+    t_sys = finite_median(rows_of(one.spectra)["t_sys"].to_value(u.K)) / finite_median(
+        one.calibration.coupling
+    )
+    flags = np.asarray(one.spectra.flags)
+    for number in np.unique(run):
+        dumps = np.flatnonzero(run == number)
+        for part in np.array_split(dumps, max(len(dumps) // TOGETHER, 1)):
+            good = flags[part] == 0
+            total = np.where(good, one.spectra.flux[part], 0.0).sum(axis=0)
+            with np.errstate(invalid="ignore"):
+                step = band_step(total / good.sum(axis=0) / t_sys, limit)
+            if step:
+                yield Step(part, step, True)
 
 
 def _temperature_table(calibrations: list[_Calibration]) -> QTable:

@@ -201,8 +201,9 @@ def _flag_repeated(dumps: Spectra, flag: NDArray[np.int64]) -> NDArray[np.int64]
     if frozen.any():
         caveat(f"{np.count_nonzero(frozen)} of {len(flag)} dumps have the counts of the next one")
         np.asarray(dumps.flags)[frozen] |= np.uint16(FLAG_BITS["bad_channel"])
-    bits = np.where(repeated, FLAG_BITS["pointing"], 0)
-    return bits | np.where(frozen, FLAG_BITS["bad_channel"], 0)
+    bits: NDArray[np.int64] = np.where(repeated, FLAG_BITS["pointing"], 0)
+    bits[frozen] |= FLAG_BITS["bad_channel"]
+    return bits
 
 
 def _flag_spectra(
@@ -229,8 +230,7 @@ def _flag_spectra(
         for group in _groups(np.flatnonzero((state == name) & usable))
     ]
     frequency_hz = float(np.median(dumps.axis.to_value(u.Hz)))
-    beam_radian = float(np.radians(receiver.beam_fwhm_arcsec(frequency_hz) / 3600))
-    beside = _beside(dumps, state, usable, beam_radian)
+    beside = _beside(dumps, state, usable, receiver.beam_fwhm_radian(frequency_hz))
     stride = max(number_of_channels // LEVEL_CHANNELS, 1)
     level, noise = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
 
