@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class BroadLines:
     windows: NDArray[np.bool_]
     """Bins of the lines with their surroundings, shape (dumps, bins)."""
     widest: bool
-    """Whether most of it is lines as wide as is searched, or wider."""
+    """Whether the strongest in the average of all dumps is wider than is searched."""
 
 
 def strongest_lines(
@@ -52,7 +52,7 @@ def strongest_lines(
         Lines stand out by this many times the noise.
     """
     bins = levels[0].total.shape[1]
-    widths = _widths(min(1.2 * widest_bin, bins / 2))
+    widths = _widths(min(1.2 * _WIDTH_STEP * widest_bin, bins / 2))
     free = _free(polynomials, widths)
     best: BroadLines | None = None
     for level in levels:
@@ -71,14 +71,15 @@ def strongest_lines(
                 around = max(_AROUND * (high - low), 1.0)
                 columns = slice(max(int(low - around), 0), int(np.ceil(high + around)))
                 windows[level.edges[group] : level.edges[group + 1], columns] = True
-            wide = stands_out & (found[:, 2] - found[:, 1] >= max(widths[-1], 2))
-            best = BroadLines(gain, windows, found[wide, 0].sum() > 0.5 * gain)
-    return best
+            best = BroadLines(gain, windows, False)
+    of_all, first, end = found[0]
+    too_wide = of_all > threshold**2 and end - first >= max(widths[-1], 2)
+    return replace(best, widest=bool(too_wide)) if best else None
 
 
 def _widths(widest: float) -> NDArray[np.intp]:
-    count = int(np.log(max(widest, 1.0)) / np.log(_WIDTH_STEP))
-    return np.unique(np.round(_WIDTH_STEP ** np.arange(count + 1)).astype(np.intp))
+    count = int(np.ceil(np.log(max(widest, 1.0)) / np.log(_WIDTH_STEP)))
+    return np.unique(np.round(widest * _WIDTH_STEP ** -np.arange(count + 1)).astype(np.intp))
 
 
 def _free(polynomials: NDArray[np.float64], widths: NDArray[np.intp]) -> NDArray[np.float64]:

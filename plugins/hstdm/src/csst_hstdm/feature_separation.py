@@ -8,17 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from csst_hstdm.baseline_error import determination
 from csst_hstdm.baseline_fit import Polynomial, fit, polynomials, sinusoids, subtract
 from csst_hstdm.bins import Level, binned, levels
 from csst_hstdm.broad_lines import strongest_lines
-from csst_hstdm.standing_waves import WaveSearch
+from csst_hstdm.standing_waves import Wave, WaveSearch
 
-MOST_MASKED = 0.6
-"""Features that take more of the band than this are no lines but the baseline."""
+LEAST_DETERMINED = 0.05
+"""Windows leave baselines determined as well as this; see `determination`."""
 _MOST_STEPS = 40
-_MOST_ATTEMPTS = 8
-_ALIKE = 0.6
+_ALIKE = 0.8
 """A line explains nearly as much as a wave from this ratio on."""
+_SHARED = 0.25
+"""Of what a wave explains, at least this is in the average of all dumps if it may be a line: the
+ripple of a continuum is in few dumps of a map, and phases of waves drift."""
 _LEFT = 0.3
 """They are one feature if the wave explains less than this part of before without the line."""
 
@@ -31,13 +34,10 @@ class Features:
     """Standing waves, per band."""
     windows: NDArray[np.bool_]
     """Channels with lines, shape (dumps, channels)."""
-    crowded: bool
-    """Whether what stands out takes too much of the band for lines, so that only stronger features
-    count."""
     too_wide: bool
     """Whether a line is as wide as the widest one, or wider."""
     doubtful_cycles: list[float]
-    """Features that a line explains nearly as well as a standing wave, per band."""
+    """Waves that may be a line of all dumps, per band."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +56,15 @@ class _Residuals:
         rest = subtract(self.values, fit(self.values, used, basis), basis)
         return levels(np.nan_to_num(rest), used & np.isfinite(rest))
 
+    def guessed(
+        self, masked: NDArray[np.bool_], given: NDArray[np.bool_], cycles: Sequence[float]
+    ) -> NDArray[np.bool_]:
+        """Return the dumps that windows, besides those given, leave without a sound baseline."""
+        waves = sinusoids(self.values.shape[1], cycles)
+        basis = np.concatenate([self.polynomials, waves], axis=1)
+        good = self.valid & ~given
+        return determination(basis, good & ~masked, good) < LEAST_DETERMINED
+
 
 def separate_features(
     flux: NDArray[np.float32],
@@ -73,9 +82,8 @@ def separate_features(
     A sinusoid is fitted only if it explains more than the strongest line that is not masked yet:
     a line as wide as half a period is no wave. With a line masked or a wave fitted, everything is
     fitted again and the next feature is looked for. At last the periods are fitted once more
-    outside of all windows, and waves that only lines seemed to make are left out. Where lines would
-    take most of the band, the baseline is not smooth, and the threshold is doubled until they do
-    not.
+    outside of all windows, and waves that only lines seemed to make are left out. No dump gets
+    windows that leave its baseline to guesses; those that do so beside a new wave are found anew.
 
     Parameters
     ----------
@@ -99,17 +107,14 @@ def separate_features(
     starts = np.arange(bins) * size
     given = np.repeat(np.logical_or.reduceat(known, starts)[None], len(flux), axis=0)
     search = WaveSearch(residuals.polynomials, max(degree / 2, 1.0))
-    for attempt in range(_MOST_ATTEMPTS):
-        found = _separated(
-            residuals,
-            search,
-            given,
-            standing_waves=standing_waves,
-            widest_bin=widest_channel / size,
-            threshold=threshold * 2**attempt,
-        )
-        if not found.crowded:
-            break
+    found = _separated(
+        residuals,
+        search,
+        given,
+        standing_waves=standing_waves,
+        widest_bin=widest_channel / size,
+        threshold=threshold,
+    )
     windows = np.zeros(flux.shape, bool)
     windows[:, : bins * size] = np.repeat(found.windows, size, axis=1)
     windows[:, bins * size :] = found.windows[:, -1:]
@@ -117,7 +122,6 @@ def separate_features(
     return Features(
         [wave * longer for wave in _again(residuals, search, found.windows, found.cycles)],
         windows | known,
-        attempt > 0,
         found.too_wide,
         [wave * longer for wave in found.doubtful_cycles],
     )
@@ -143,32 +147,45 @@ def _separated(
         lines = strongest_lines(
             left, residuals.polynomials, widest_bin=widest_bin, threshold=threshold
         )
-        if lines is not None and (wave is None or lines.gain >= wave.gain):
-            grown = _grown(masked, lines.windows, given)
-            if (grown == masked).all():
-                return Features(cycles, masked, True, too_wide, doubtful)
-            masked = grown
-            too_wide |= lines.widest
+        grown = masked if lines is None else _grown(residuals, masked, lines.windows, given, cycles)
+        stays = (grown == masked).all()
+        if wave is not None and (lines is None or stays or wave.gain > lines.gain):
+            if lines is not None and lines.gain > _ALIKE * wave.gain:
+                average = search.strongest(left[-1:], cycles, near=wave.cycles)
+                without = search.strongest(
+                    residuals.levels(masked | lines.windows, cycles), cycles, near=wave.cycles
+                )
+                if _gain(average) > _SHARED * wave.gain and _gain(without) < _LEFT * wave.gain:
+                    doubtful.append(wave.cycles)
+            cycles.append(wave.cycles)
+            guess = residuals.guessed(masked, given, cycles)
+            masked = np.where(guess[:, None], given, masked)
             continue
-        if wave is None:
+        if lines is None or stays:
             break
-        if lines is not None and lines.gain > _ALIKE * wave.gain:
-            without = residuals.levels(_grown(masked, lines.windows, given), cycles)
-            again = search.strongest(without, cycles, near=wave.cycles)
-            if again is None or again.gain < _LEFT * wave.gain:
-                doubtful.append(wave.cycles)
-        cycles.append(wave.cycles)
-    return Features(cycles, masked, False, too_wide, doubtful)
+        masked = grown
+        too_wide |= lines.widest
+    return Features(cycles, masked, too_wide, doubtful)
+
+
+def _gain(wave: Wave | None) -> float:
+    return 0.0 if wave is None else wave.gain
 
 
 def _grown(
-    masked: NDArray[np.bool_], windows: NDArray[np.bool_], given: NDArray[np.bool_]
+    residuals: _Residuals,
+    masked: NDArray[np.bool_],
+    windows: NDArray[np.bool_],
+    given: NDArray[np.bool_],
+    cycles: Sequence[float],
 ) -> NDArray[np.bool_]:
-    """Return the windows with new ones, but in dumps where they would take too much."""
+    """Return the windows with new ones, but in dumps whose baseline would be a guess."""
     grown = masked | windows
-    part = (grown & ~given).sum(axis=1) / np.maximum((~given).sum(axis=1), 1)
-    grown[part > MOST_MASKED] = False
-    return grown | masked
+    rows = np.flatnonzero((grown != masked).any(axis=1))
+    part = _Residuals(residuals.values[rows], residuals.valid[rows], residuals.polynomials)
+    guess = part.guessed(grown[rows], given[rows], cycles)
+    grown[rows[guess]] = masked[rows[guess]]
+    return grown
 
 
 def _again(

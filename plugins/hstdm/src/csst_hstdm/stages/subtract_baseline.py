@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from csst_hstdm.baseline_error import window_doubts
+from csst_hstdm.baseline_error import determination, window_doubts
 from csst_hstdm.baseline_fit import Polynomial, fit, polynomials, sinusoids, subtract
 from csst_hstdm.common_axis import good_rows, velocity_km_s
 from csst_hstdm.dump_rows import numbers, row_flags, rows_of
-from csst_hstdm.feature_separation import Features, separate_features
+from csst_hstdm.feature_separation import LEAST_DETERMINED, Features, separate_features
 from csst_hstdm.flags import FLAG_BITS
 from csst_hstdm.line_windows import THRESHOLD, WIDEST_KM_S, find_lines_in_dumps, widest_channel
 from csstcore.api import InPlace, Spectra, UnprocessableData, caveat, metric
@@ -21,6 +21,8 @@ from csstcore.api import InPlace, Spectra, UnprocessableData, caveat, metric
 MOST_WAVES = 4
 _DOUBT = 3.0
 """A baseline that is more uncertain beneath a line than this many times the noise is said."""
+_GUESS = 0.01
+"""A baseline that is determined less (`determination`) is a guess, and its dump is left out."""
 _ABOVE = 2.0
 """By how many times the noise more a line stands out that is told from a standing wave."""
 
@@ -87,10 +89,11 @@ def subtract_baseline(
         )
     velocity = _velocities(dumps, usable)
     widest = widest_channel(velocity, widest_km_s)
+    known = _windows(dumps, velocity, windows_km_s)
     features = separate_features(
         flux,
         good,
-        _windows(dumps, velocity, windows_km_s),
+        known,
         degree=degree,
         polynomial=polynomial,
         standing_waves=standing_waves,
@@ -100,18 +103,21 @@ def subtract_baseline(
     basis = np.concatenate(
         [polynomials(channels, degree, polynomial), sinusoids(channels, features.cycles)], axis=1
     )
-    used = good & ~features.windows
+    used, countable = good & ~features.windows, good & ~known
     for _ in range(iterations):
         residual = subtract(flux, fit(flux, used, basis), basis)
         lines = find_lines_in_dumps(
             residual, good, widest_channel=widest, threshold=threshold, known=features.windows
         )
+        guess = determination(basis, good & ~lines, countable) < LEAST_DETERMINED
+        lines[guess] = features.windows[guess]
         before, used = used, good & ~lines
         if np.array_equal(before, used):
             break
     coefficients = fit(flux, used, basis)
     residual = subtract(flux, coefficients, basis)
     failed = ~np.isfinite(coefficients[:, 0])
+    failed |= determination(basis, used, countable) < _GUESS
     if failed.all():
         raise UnprocessableData("lines or flags leave too few channels for a baseline in any dump")
     dumps.flux[usable[~failed]] = residual[~failed]
@@ -119,7 +125,10 @@ def subtract_baseline(
         flag = row_flags(rows)
         flag[usable[failed]] |= FLAG_BITS["bad_channel"]
         rows["flag"] = flag.astype(np.int32)
-        caveat(f"{np.sum(failed)} of {len(usable)} dumps have too few channels for a baseline")
+        caveat(
+            f"{np.sum(failed)} of {len(usable)} dumps have too few channels free of lines for a "
+            "baseline, and are left out"
+        )
     step_km_s = abs(float(velocity[1] - velocity[0]))
     _say_doubts(features, used, good, basis, velocity, widest * step_km_s)
     rows["baseline_degree"] = np.full(len(rows), degree, np.int32)
@@ -181,11 +190,6 @@ def _say_doubts(
         caveat(
             f"lines are as wide as is searched, {widest_km_s:.0f} km/s, or wider: the baseline may "
             "hold part of their flux; give widest_km_s or windows_km_s"
-        )
-    if features.crowded:
-        caveat(
-            "features that stand out of the noise take most of the band: the baseline is not "
-            "smooth, and only stronger ones count as lines"
         )
 
 
