@@ -16,6 +16,7 @@ from astropy.table import Table
 FRAMES, SIDE, FWHM = 14, 71, 4.2
 START, END = 145.0, -150.0
 """Parallactic angles; the field turned by 65 deg across 180 deg."""
+NORTH_OFFSET = -30.0
 SEPARATION, ANGLE, CONTRAST = 20.0, 80.0, 3e-3
 
 
@@ -51,6 +52,7 @@ def reduced(folder: Path, planes: np.ndarray[Any, Any], angles: str | None = Non
     star.writeto(folder / "star_psf.fits")
     settings = {
         "orient_frames.plate_scale_mas": 20,
+        "orient_frames.north_offset_deg": NORTH_OFFSET,
         "fit_star_centres.method": "gaussian",
         "fit_star_centres.fwhm_pixel": FWHM,
         "subtract_psf.fwhm_pixel": FWHM,
@@ -76,14 +78,26 @@ def reduced(folder: Path, planes: np.ndarray[Any, Any], angles: str | None = Non
 def assert_the_planet_is_there(companions: Table) -> None:
     row = companions[np.argmax(companions["SNR"])]
     assert row["SEP_MAS"] == pytest.approx(20 * SEPARATION, abs=4)
-    assert row["PA_DEG"] == pytest.approx(ANGLE, abs=0.6)
+    assert row["PA_DEG"] == pytest.approx(ANGLE + NORTH_OFFSET, abs=0.6)
     assert row["CONTRAST"] == pytest.approx(CONTRAST, rel=0.06)
+
+
+def value_at_the_planet(product: Path, unit: str) -> float:
+    image = fits.getdata(product, unit)
+    turn = np.radians(ANGLE + NORTH_OFFSET)
+    row, column = (side // 2 for side in image.shape)
+    return float(
+        image[round(row + SEPARATION * np.cos(turn)), round(column - SEPARATION * np.sin(turn))]
+    )
 
 
 def test_angles_of_a_header_that_cross_180_deg_keep_the_planet(tmp_path: Path) -> None:
     """Counts of the star are taken as they are: its image alone has an exposure time."""
     record, companions = reduced(tmp_path, cube(), EXPTIME=0.2)
     assert_the_planet_is_there(companions)
+    for kind in ("RESI", "COAD"):
+        (product,) = tmp_path.glob(f"out/products/*/*/*_{kind}_*")
+        assert value_at_the_planet(product, 1) > 0.5 * CONTRAST * 1e5
     assert "across 180 deg, the short way" in str(record["caveats"])
     assert "the frames have no exposure time" in str(record["caveats"])
 

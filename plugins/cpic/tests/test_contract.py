@@ -23,7 +23,7 @@ PLUGIN = "cpic"
 _TOML = files("csst_cpic") / "references/detector_176x136.toml"
 DETECTOR = Detector(**tomllib.loads(_TOML.read_text()))
 ZONE = DarkZone(2.0, 0.0, 10.0, 0.016, {"f661": 661.0})
-META = Meta(em_gain=100.0 * u.one, exposure_time=10.0 * u.s)
+META = Meta(em_gain=100.0 * u.one, exposure_time=10.0 * u.s, pixel_scale=0.02 * u.arcsec)
 
 
 def raw() -> Image:
@@ -131,12 +131,12 @@ def subtraction() -> dict[str, Any]:
     cube = Cube(halo + noise, u.electron, np.repeat(halo[np.newaxis], 6, axis=0), meta=META)
     radii = {"inner_radius_pixel": 4.0, "outer_radius_pixel": 18.0, "annulus_width_pixel": 7.0}
     row = Reduction(fwhm_pixel=3.3, pixel_scale_arcsec=0.02, **radii).to_table()
-    settings = radii | {"fwhm_pixel": 3.3, "pixel_scale_arcsec": 0.02}
+    settings = radii | {"fwhm_pixel": 3.3}
     return {
         "fit_star_centres": ((frames,), {"fwhm_pixel": 3.3}),
         "select_frames": ((frames, Table(centres)), {"outer_radius_pixel": 15.0}),
         "register_frames": ((frames, Table(centres)), {"size_pixel": 31}),
-        "coadd": ((cube, Table(table)), {"pixel_scale_arcsec": 0.02}),
+        "coadd": ((cube, Table(table)), {}),
         "subtract_psf": ((cube, Table(table)), settings),
         "signal_to_noise": ((Image(noise[0]), Table(row)), {}),
     }

@@ -19,7 +19,6 @@ SETTINGS = Reduction(
     outer_radius_pixel=27.0,
     annulus_width_pixel=6.0,
     pixel_scale_arcsec=0.0161,
-    north_offset_deg=-0.3,
     method="nmf",
     mode="adi+rdi",
     components=5,
@@ -39,10 +38,8 @@ def test_settings_survive_a_fits_file(tmp_path):
 def test_settings_are_quantities_in_any_unit():
     table = SETTINGS.to_table()
     table["pixel_scale_arcsec"] = table["pixel_scale_arcsec"].to(u.mas)
-    table["north_offset_deg"] = table["north_offset_deg"].to(u.rad)
     read = Reduction.from_table(table)
     assert read.pixel_scale_arcsec == pytest.approx(SETTINGS.pixel_scale_arcsec, rel=1e-14)
-    assert read.north_offset_deg == pytest.approx(SETTINGS.north_offset_deg, rel=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,8 @@ def test_frames_are_added_on_the_sky_with_their_weights():
     ra, dec = image.wcs.wcs_pix2world(middle - 12, middle, 0)
     assert (ra - 30) * np.cos(np.radians(-20)) * 3600 == pytest.approx(12 * 0.016, rel=1e-3)
     assert dec == pytest.approx(-20, abs=1e-6)
-    turned = coadd(cube, table, north_offset_deg=9.0)
+    table.table["position_angle"] += 9.0 * u.deg
+    turned = coadd(cube, table)
     corner = np.isnan(turned.data)
     assert np.array_equal(corner, turned.flagged("bad"))
     assert corner[0, 0]

@@ -112,15 +112,14 @@ def test_a_residual_tells_which_zones_it_lacks(monkeypatch):
 
 def test_a_scale_is_asked_for_and_units_must_agree():
     cube = Cube(speckles(), u.electron)
+    scaled = Cube(speckles(), u.electron, meta=Meta(pixel_scale=1.0 * u.arcsec))
     table = Table(ROW.table.__class__({"position_angle": ANGLES * u.deg}))
     radii = {"inner_radius_pixel": 6.0, "outer_radius_pixel": 30.0, "annulus_width_pixel": 6.0}
-    with pytest.raises(UnprocessableData, match="set pixel_scale_arcsec"):
+    with pytest.raises(UnprocessableData, match="no plate scale"):
         subtract_psf(cube, table, fwhm_pixel=4.0, **radii)
     library = Cube(speckles(), u.adu)
     with pytest.raises(UnprocessableData, match="library is in adu; expected electron"):
-        subtract_psf(
-            cube, table, library, fwhm_pixel=4.0, mode="rdi", pixel_scale_arcsec=1.0, **radii
-        )
+        subtract_psf(scaled, table, library, fwhm_pixel=4.0, mode="rdi", **radii)
 
 
 def test_an_image_without_values_has_no_ratio():

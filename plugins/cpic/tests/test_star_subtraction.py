@@ -96,13 +96,6 @@ def test_companions_appear_where_north_is_up_and_east_is_left(position_angle):
     assert image[row, column] == at(image, 20.0, position_angle)
 
 
-def test_the_zero_point_of_the_instrument_turns_the_image():
-    cube = speckles() + companion(20.0, 90.0, 300.0)
-    image = reduce_cube(cube, ANGLES - 2.5, replace(SETTINGS, north_offset_deg=2.5)).image
-    expected = reduce_cube(cube, ANGLES, SETTINGS).image
-    np.testing.assert_allclose(image, expected, atol=1e-3)
-
-
 @pytest.mark.parametrize(("fwhm", "loss"), [(2.3, 0.004), (4.0, 1e-4)])
 def test_turning_keeps_the_flux(fwhm, loss):
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2

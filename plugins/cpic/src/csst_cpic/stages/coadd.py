@@ -6,7 +6,6 @@ from typing import Annotated
 
 import astropy.units as u
 import numpy as np
-from pydantic import Field
 
 from csst_cpic.planets.repeated import without_flagged
 from csst_cpic.star.combination import combined
@@ -16,13 +15,7 @@ from csst_cpic.star.sky_wcs import sky_wcs
 from csstcore.api import Cube, Image, Table, metric
 
 
-def coadd(
-    cube: Cube,
-    frames: Table,
-    *,
-    pixel_scale_arcsec: Annotated[float, Field(gt=0)] | None = None,
-    north_offset_deg: float = 0.0,
-) -> Annotated[Image, "coadd"]:
+def coadd(cube: Cube, frames: Table) -> Annotated[Image, "coadd"]:
     """Average registered frames with North up and East left, without subtracting the star.
 
     Each pixel is weighted with 1 / variance, or with the weight of its frame where the cube has
@@ -31,18 +24,14 @@ def coadd(
     Parameters
     ----------
     cube, frames
-        Of `register_frames`.
-    pixel_scale_arcsec
-        For the world coordinates; that of the frames if None.
-    north_offset_deg
-        Added to the position angle of each frame.
+        Of `register_frames`; angles and scale are those of the frames.
 
     Returns
     -------
     Image
         Pixels that no frame covers are NaN, flagged ``bad``. Metric ``frames``.
     """
-    angles = frame_angles_deg(cube, frames) + north_offset_deg
+    angles = frame_angles_deg(cube, frames)
     shape = (cube.data.shape[1], cube.data.shape[2])
     pixels = np.arange(shape[0] * shape[1])
     values = derotated(without_flagged(cube), angles, pixels)
@@ -56,15 +45,14 @@ def coadd(
             weights = np.float32(1) / variance
     mean, error, count = combined(values, "weighted", variance, weights)
     scale = cube.meta.pixel_scale
-    if pixel_scale_arcsec is None and scale is not None:
-        pixel_scale_arcsec = float(scale.to_value(u.arcsec))
+    scale_arcsec = None if scale is None else float(scale.to_value(u.arcsec))
     metric("frames", len(cube.data))
     image = Image(
         mean.reshape(shape),
         cube.unit,
         None if variance is None else error.reshape(shape),
         np.zeros(shape, np.uint16),
-        sky_wcs(cube.meta, shape, pixel_scale_arcsec),
+        sky_wcs(cube.meta, shape, scale_arcsec),
         cube.meta,
         cube.flag_bits,
     )

@@ -33,8 +33,6 @@ def subtract_psf(
     most_correlated: Annotated[int, Field(ge=0)] = 0,
     minimum_references: Annotated[int, Field(ge=1)] = 2,
     combination: Combination = "mean",
-    pixel_scale_arcsec: Annotated[float, Field(gt=0)] | None = None,
-    north_offset_deg: float = 0.0,
 ) -> tuple[Annotated[Image, "residual"], Annotated[Table, "reduction"]]:
     """Model the star in each frame, subtract it, and combine the frames with North up.
 
@@ -45,7 +43,7 @@ def subtract_psf(
     Parameters
     ----------
     cube, frames
-        Of `register_frames`.
+        Of `register_frames`; angles and scale are those of the frames.
     library
         Registered frames of stars without companions, for rdi and adi+rdi.
     fwhm_pixel
@@ -67,10 +65,6 @@ def subtract_psf(
         A zone of a frame with fewer frames to model it is left out.
     combination
         Mean, median, or mean weighted with 1 / variance of a pixel over the residual frames.
-    pixel_scale_arcsec
-        Plate scale; that of the frames if None.
-    north_offset_deg
-        Added to the position angle of each frame: the zero point of the instrument.
 
     Returns
     -------
@@ -83,19 +77,18 @@ def subtract_psf(
     Raises
     ------
     UnprocessableData
-        If the settings contradict each other or the frames cannot model each other.
+        If the settings contradict each other, or the frames have no plate scale or cannot model
+        each other.
     """
-    if pixel_scale_arcsec is None:
-        if cube.meta.pixel_scale is None:
-            raise UnprocessableData("the frames give no plate scale: set pixel_scale_arcsec")
-        pixel_scale_arcsec = float(cube.meta.pixel_scale.to_value(u.arcsec))
+    if cube.meta.pixel_scale is None:
+        raise UnprocessableData("the frames have no plate scale, which orient_frames can give")
+    pixel_scale_arcsec = float(cube.meta.pixel_scale.to_value(u.arcsec))
     settings = Reduction(
         fwhm_pixel=fwhm_pixel,
         inner_radius_pixel=inner_radius_pixel,
         outer_radius_pixel=outer_radius_pixel,
         annulus_width_pixel=annulus_width_pixel,
         pixel_scale_arcsec=pixel_scale_arcsec,
-        north_offset_deg=north_offset_deg,
         method=method,
         mode=mode,
         components=components,

@@ -92,7 +92,7 @@ class StarSubtraction:
         angles = np.asarray(angles_deg, np.float64)
         _check(cube, angles, reduction, library, variance)
         self.reduction = reduction
-        self.angles_deg = angles + reduction.north_offset_deg
+        self.angles_deg = angles
         self.shape = (cube.shape[1], cube.shape[2])
         self._cube = cube
         self._library = None if reduction.mode == "adi" else library

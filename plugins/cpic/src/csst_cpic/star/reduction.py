@@ -14,7 +14,7 @@ Method = Literal["klip", "nmf"]
 Mode = Literal["adi", "rdi", "adi+rdi"]
 Combination = Literal["mean", "median", "weighted"]
 
-_UNITS: Final = {"pixel": u.pix, "deg": u.deg, "arcsec": u.arcsec}
+_UNITS: Final = {"pixel": u.pix, "arcsec": u.arcsec}
 _CHOICES: Final = {
     "method": get_args(Method),
     "mode": get_args(Mode),
@@ -38,8 +38,6 @@ class Reduction:
     """Annuli of this width fill the radii from inner to outer; the last may be narrower."""
     pixel_scale_arcsec: float
     """Angle of a pixel on the sky."""
-    north_offset_deg: float = 0.0
-    """Added to the position angle of each frame: the zero point of the instrument."""
     method: Method = "klip"
     mode: Mode = "adi"
     """Which frames model the star: the other frames of the series (adi), a library (rdi), both."""
@@ -72,7 +70,7 @@ class Reduction:
             )
 
     def to_table(self) -> QTable:
-        """Return one row with a column for each setting; lengths and angles are quantities."""
+        """Return one row with a column for each setting; lengths are quantities."""
         table = QTable()
         for name in (field.name for field in fields(self)):
             unit = _UNITS.get(name.rpartition("_")[2])
