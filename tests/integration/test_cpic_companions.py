@@ -12,6 +12,7 @@ from photutils.aperture import CircularAperture
 from scipy.ndimage import fourier_shift
 
 from csst_cpic.planets.contrast_limits import contrast_limits
+from csst_cpic.planets.experiment import Source
 from csst_cpic.planets.repeated import repeated
 from csst_cpic.stages.contrast_curve import contrast_curve
 from csst_cpic.stages.find_companions import find_companions
@@ -161,6 +162,19 @@ def test_a_limit_without_the_planets_is_that_of_an_empty_cube(
     assert np.abs(np.log(ratio)).max() < 0.15
     kept = contrast_curve(run.cube, run.frames, run.settings, run.star, **coarse).table
     assert (kept["contrast"] / blank["contrast"]).max() > 1.5
+
+
+def test_known_planets_do_not_level_the_noise_of_their_ring() -> None:
+    """They scatter from frame to frame, as bright speckles do."""
+    separation, angle, contrast = 28.0, 40.0, 1e-7
+    noise = []
+    for planets in ([(separation, angle, contrast)], []):
+        run = observed(planets, seed=5, noise=False)
+        known = [Source(c * run.simulated.throughput[0], s, a) for s, a, c in planets]
+        experiment = repeated(run.cube, run.frames, run.settings, run.star, None)
+        limits = contrast_limits(experiment, known, np.array([separation]), 5.0, 1)
+        noise.append(limits.noise_contrast[0])
+    assert noise[0] == pytest.approx(noise[1], rel=0.01)
 
 
 @pytest.mark.slow

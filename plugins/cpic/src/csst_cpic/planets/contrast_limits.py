@@ -82,8 +82,8 @@ def contrast_limits(
     """
     fwhm = experiment.fwhm_pixel
     empty = experiment.image(take=known)
-    levelled = aperture_sums(empty, fwhm) * levels(experiment.subtraction)
-    noise, apertures = _noise(levelled, separations_pixel, fwhm)
+    level = levels(experiment.subtraction, experiment.signal(take=known))
+    noise, apertures = _noise(aperture_sums(empty, fwhm) * level, separations_pixel, fwhm)
     tau = threshold(significance_sigma, apertures)
     star = _star_in_aperture(experiment)
     limit = tau * noise * np.sqrt(1 + 1 / np.maximum(apertures - 1, 1)) / star

@@ -57,16 +57,22 @@ class Experiment:
         where
             Pixels of the image that are wanted; the others are NaN.
         """
-        shape = (len(self.star.angles_deg), *self.subtraction.shape)
-        signal = np.zeros(shape, np.float32)
-        for sign, sources in ((1.0, add), (-1.0, take)):
-            for source in sources:
-                place = source.separation_pixel, source.position_angle_deg
-                self.star.add(signal, sign * source.contrast, *place)
+        signal = self.signal(add, take)
         if radii_pixel is not None:
             radius = self.radius()
             signal[:, (radius < radii_pixel[0]) | (radius > radii_pixel[1])] = 0
         return self.subtraction.result(signal, where).image
+
+    def signal(
+        self, add: Iterable[Source] = (), take: Iterable[Source] = ()
+    ) -> NDArray[np.float32]:
+        """Return what sources add to the cube and take from it; its shape."""
+        signal = np.zeros((len(self.star.angles_deg), *self.subtraction.shape), np.float32)
+        for sign, sources in ((1.0, add), (-1.0, take)):
+            for source in sources:
+                place = source.separation_pixel, source.position_angle_deg
+                self.star.add(signal, sign * source.contrast, *place)
+        return signal
 
     def radius(self) -> NDArray[np.float64]:
         """Return the distance of each pixel from the star."""

@@ -20,7 +20,7 @@ _LEAST_FRAMES: Final = 4
 Float = NDArray[np.float64]
 
 
-def levels(subtraction: StarSubtraction) -> Float:
+def levels(subtraction: StarSubtraction, signal: NDArray[np.float32] | None = None) -> Float:
     """Return by what to multiply apertures so that noise is the same all around a ring.
 
     Bright speckles leave more noise where they were, and more of themselves, so that a ring is a
@@ -32,20 +32,24 @@ def levels(subtraction: StarSubtraction) -> Float:
     ----------
     subtraction
         The residuals of its frames are turned North up first.
+    signal
+        Added to the cube: known companions, negative. What is left of one would count as noise.
 
     Returns
     -------
     NDArray
         Shape (rows, columns); NaN where an aperture has no values in enough frames.
     """
-    scatter = aperture_scatter(subtraction)
+    scatter = aperture_scatter(subtraction, signal)
     return np.asarray(_ring_mean(scatter) / scatter)
 
 
-def aperture_scatter(subtraction: StarSubtraction) -> Float:
+def aperture_scatter(
+    subtraction: StarSubtraction, signal: NDArray[np.float32] | None = None
+) -> Float:
     """Return the standard deviation over the frames of the sum of each aperture, smoothed."""
     shape, fwhm = subtraction.shape, subtraction.reduction.fwhm_pixel
-    residuals = subtraction.result(where=np.zeros(shape, np.bool_)).residuals
+    residuals = subtraction.result(signal, np.zeros(shape, np.bool_)).residuals
     everywhere = np.arange(shape[0] * shape[1])
     count, total, square = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for k in range(len(residuals)):
