@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,11 +148,7 @@ def parse_plan(values: Mapping[str, Any], origin: str) -> Plan:
     FileError
         Naming every wrong entry.
     """
-    plan = validated(_adapter, values, origin)
-    problems = list(_problems(plan))
-    if problems:
-        raise FileError(f"{origin}: " + "; ".join(problems))
-    return plan
+    return validated(_adapter, values, origin, _problems)
 
 
 def toml_values(path: Path) -> dict[str, Any]:
@@ -164,16 +160,27 @@ def toml_values(path: Path) -> dict[str, Any]:
         raise FileError(f"{path}: not a TOML file: {error}") from None
 
 
-def validated(adapter: TypeAdapter[P], values: Mapping[str, Any], origin: str) -> P:
-    """Return what a plan's values make, or a `FileError` that names every wrong entry."""
+def validated(
+    adapter: TypeAdapter[P],
+    values: Mapping[str, Any],
+    origin: str,
+    problems: Callable[[P], Iterable[str]],
+) -> P:
+    """Return what a plan's values make, or a `FileError` that names every wrong entry.
+
+    `problems` says what is wrong with a plan whose entries are right one by one.
+    """
     try:
-        return adapter.validate_python(dict(values))
+        plan = adapter.validate_python(dict(values))
+        wrong = list(problems(plan))
     except ValidationError as error:
-        wrong = (
+        wrong = [
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
             for item in error.errors()
-        )
-        raise FileError(f"{origin}: " + "; ".join(wrong)) from None
+        ]
+    if wrong:
+        raise FileError(f"{origin}: " + "; ".join(wrong))
+    return plan
 
 
 def _problems(plan: Plan) -> list[str]:

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from csst_sim.cpic.effects import CpicEffects
 from csst_sim.plan import UtcTime, toml_values, validated
-from csstcore.api import FileError, Meta
+from csstcore.api import Meta
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
@@ -129,11 +129,7 @@ def parse_plan(values: Mapping[str, Any], origin: str) -> CpicPlan:
     FileError
         Naming every wrong entry.
     """
-    plan = validated(_adapter, values, origin)
-    problems = list(_problems(plan))
-    if problems:
-        raise FileError(f"{origin}: " + "; ".join(problems))
-    return plan
+    return validated(_adapter, values, origin, _problems)
 
 
 def _problems(plan: CpicPlan) -> Iterator[str]:

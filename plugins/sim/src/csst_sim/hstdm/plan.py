@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from csst_sim.plan import UtcTime, toml_values, validated
-from csstcore.api import FileError, Meta
+from csstcore.api import Meta
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -156,15 +156,14 @@ def parse_plan(values: Mapping[str, Any], origin: str) -> HstdmPlan:
     FileError
         Naming every wrong entry.
     """
-    plan = validated(_adapter, values, origin)
+    return validated(_adapter, values, origin, _problems)
+
+
+def _problems(plan: HstdmPlan) -> list[str]:
     known = [each.obs_id for each in plan.observation]
-    problems = [] if known else ["observation: the plan has none"]
-    problems += [
-        f"observation {name}: obs_id occurs twice" for name in set(known) if known.count(name) > 1
-    ]
-    if problems:
-        raise FileError(f"{origin}: " + "; ".join(problems))
-    return plan
+    twice = sorted({name for name in known if known.count(name) > 1})
+    found = [] if known else ["observation: the plan has none"]
+    return found + [f"observation {name}: obs_id occurs twice" for name in twice]
 
 
 def read_plan(path: Path, *, header_only: bool = False) -> tuple[Mapping[str, Any], list[Any]]:
