@@ -61,7 +61,7 @@ def detector_chain() -> dict[str, Any]:
         "set_flags": ((image(), hits[0]), {}),
         "count_photons": (([image()] * 3, DETECTOR), {"least_gain_over_noise": 1.0}),
         "average_frames": (([image(), image(), image()], hits), {}),
-        "measure_noise": (([image(), image()], image(), DETECTOR), {}),
+        "measure_noise": (([image(), image()], DETECTOR), {}),
         "estimate_variance": ((image(), image(), DETECTOR), {}),
         "subtract_dark_and_cic": ((image(), rate, image()), {}),
         "subtract_background": ((image(), rate), {}),

@@ -8,7 +8,7 @@ from csstcore.api import NotApplicable, Table
 
 
 def noise_model_distance(noise: Table) -> float:
-    """Largest distance of the cumulative distributions of dark pixels and of their model.
+    """Largest distance of the cumulative distributions of even pixels and of their model.
 
     Parameters
     ----------

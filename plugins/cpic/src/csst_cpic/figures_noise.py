@@ -15,7 +15,7 @@ PEAK_BINS = 64
 
 
 def noise_histogram(noise: Table) -> Figure:
-    """Histogram of the signal of dark pixels, with the model of the register.
+    """Histogram of the signal where light is even, with the model of the register.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ _STAGES = {
     ),
     "variance:average_frames": "Average the frames of a series without cosmic rays",
     "measure_noise:measure_noise": (
-        "Compare the signals of dark pixels with what the register makes of their rates"
+        "Compare signals where light is even with what the register makes of their rates"
     ),
     "variance:estimate_variance": (
         "Add read noise and the noise of multiplied charge to the variance"
@@ -68,7 +68,7 @@ _STAGES = {
     ),
     "background:subtract_background": "Subtract the background of the sky and of scattered light",
     "rate:calibrate_rate": (
-        "Subtract dark, clock-induced charge and background from a counted rate, and flatten"
+        "Correct transfers of a counted rate, subtract dark and background, and flatten"
     ),
     "quality:measure_frame": "Measure noise and flags of a reduced frame",
     "quality:compare_frames": "Put what is known of every frame of a series side by side",
@@ -174,7 +174,7 @@ _CHECKS = {
     "level1:bias_range": "Range of the bias level over the frames in adu",
     "level1:largest_bias_noise": "Largest noise of a prescan in adu",
     "noise:noise_model_distance": (
-        "Largest distance of the cumulative distributions of dark pixels and of their model"
+        "Largest distance of the cumulative distributions of even pixels and of their model"
     ),
     "level1:median_pull": "Median over the frames of the scatter between neighbours over its error",
     "calibration:median_error": "Median error of the unflagged pixels",
@@ -216,7 +216,7 @@ _CHECKS = {
 
 _FIGURES = {
     "noise:noise_histogram": (
-        "Histogram of the signal of dark pixels, with the model of the register"
+        "Histogram of the signal where light is even, with the model of the register"
     ),
     "level1:frame_quality": "Bias level, noise and flags of every frame",
     "calibration:em_gains": "Measured over commanded EM gain by both methods, with errors",

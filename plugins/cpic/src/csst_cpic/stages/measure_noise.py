@@ -1,9 +1,9 @@
-"""Histogram of the signal of dark pixels beside the model of the register."""
+"""Histogram of the signal where light is even, beside the model of the register."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import astropy.units as u
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter
 
 from csst_cpic.camera.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
 from csst_cpic.detector import Detector
-from csst_cpic.register.em_statistics import Array
+from csst_cpic.register.em_statistics import Array, excess_noise_factor
 from csst_cpic.register.register_output import RegisterOutput
 from csst_cpic.register.serial_charge import serial_rate
 from csstcore.api import (
@@ -24,7 +24,10 @@ from csstcore.api import (
     common_meta,
     each,
     metric,
+    pieces,
 )
+
+Plane: TypeAlias = NDArray[np.float32]
 
 SAMPLE = 4_000_000
 """Numbers from evenly spread rows that are enough for a histogram."""
@@ -32,25 +35,25 @@ SAMPLE = 4_000_000
 GROUPS = 8
 """Of pixels with about the same rate, each with its own curve."""
 
-SMOOTHED_PIXEL = 15
-"""Width of the mean that gives the rate of a pixel, so that its noise does not."""
+AROUND_PIXEL = 9
+"""Width of the surroundings by which light is even, and whose mean is free of a pixel's noise."""
+
+EVEN_FRACTION = 0.25
+"""Of the pixels, those in the most even surroundings."""
 
 
 def measure_noise(
     frames: Sequence[Image],
-    mean_frame: Image,
     detector: Reference[Detector],
     em_gain: Reference[Table] | None = None,
 ) -> Annotated[Table, "noise"]:
-    """Compare the signals of dark pixels with what the register makes of their rates.
+    """Compare signals where light is even with what the register makes of their rates.
 
     Parameters
     ----------
     frames
         One series in electron, dark and clock-induced charge not subtracted; flagged pixels are
-        left out.
-    mean_frame
-        Their mean: the darker half of its pixels is taken.
+        left out. The quarter of the pixels is taken around which their mean varies least.
     detector
         Stages of the register, and the read noise where a frame has none.
     em_gain
@@ -65,34 +68,81 @@ def measure_noise(
     Raises
     ------
     NotApplicable
-        If no pixel is left.
+        If no pixel is left: all of the even ones are flagged.
     UnprocessableData
         If frames are not in electron, or the shapes differ.
     """
     first = frames[0]
     for frame in frames:
         require_unit(frame, u.electron)
-        require_shape(frame, mean_frame.shape, "the mean frame")
+        require_shape(frame, first.shape, "the first frame")
     gain, noise = em_gain_of(first), read_noise_electron(first, detector)
     serial = serial_rate(em_gain, gain)
     output = RegisterOutput.of_stages(gain, noise, detector.register_stages, serial)
     step = max(1, len(frames) * first.data.size // SAMPLE)
-    rate = uniform_filter(np.nan_to_num(mean_frame.data), SMOOTHED_PIXEL)[::step]
-    dark = (rate <= np.median(rate)) & ~mean_frame.flagged()[::step]
+    excess = excess_noise_factor(gain, detector.register_stages)
+    own, used = _mean(frames)
+    rate, unevenness = (
+        plane[::step] for plane in _light(own, used, len(frames), excess, noise / gain)
+    )
+    even = used[::step]
+    if even.any():
+        even &= unevenness <= np.quantile(unevenness[even], EVEN_FRACTION)
     edges = _edges(gain, noise)
-    counts = sum(each(lambda frame: _counts(frame, dark, step, edges / gain), frames))
+    counts = sum(each(lambda frame: _counts(frame, even, step, edges / gain), frames))
     number = int(np.sum(counts))
     if not number:
-        raise NotApplicable("all pixels of the darker half are flagged")
-    metric("noise_rate", float(rate[dark].mean()))
+        raise NotApplicable("all pixels where light is even are flagged")
+    metric("noise_rate", float(rate[even].mean()))
     metric("noise_pixels", number)
     columns = {
         "low": edges[:-1] * u.electron,
         "high": edges[1:] * u.electron,
         "pixels": np.asarray(counts, np.int64),
-        "model": number * _probabilities(output, rate[dark], edges / gain),
+        "model": number * _probabilities(output, rate[even], edges / gain),
     }
     return Table(QTable(columns), meta=common_meta([frame.meta for frame in frames]))
+
+
+def _mean(frames: Sequence[Image]) -> tuple[Plane, NDArray[np.bool_]]:
+    """Return the mean of every pixel, and which have a number without flag in most frames."""
+    mean = np.empty(frames[0].shape, np.float32)
+    used = np.empty(mean.shape, np.bool_)
+
+    def average(rows: slice) -> None:
+        total, number = np.zeros(mean[rows].shape, np.float32), np.zeros(mean[rows].shape, np.int32)
+        for frame in frames:
+            usable = np.isfinite(frame.data[rows])
+            if frame.flags is not None:
+                usable &= frame.flags[rows] == 0
+            np.add(total, frame.data[rows], out=total, where=usable)
+            number += usable
+        mean[rows] = total / np.maximum(number, 1)
+        used[rows] = number > len(frames) // 2
+
+    each(average, pieces(mean.shape[0]))
+    return mean, used
+
+
+def _light(
+    own: Plane, used: NDArray[np.bool_], frames: int, excess: float, read_noise: float
+) -> tuple[Plane, Plane]:
+    """Return the rate of every pixel, and the variance of the means around it.
+
+    The rate is the mean around the pixel, and as far as that varies by more than its noise, the
+    pixel's own: the mean alone would be wrong on every slope, the pixel's own has its noise.
+    """
+    weight = np.maximum(uniform_filter(used.astype(np.float32), AROUND_PIXEL), AROUND_PIXEL**-2)
+
+    def around(plane: Plane) -> Plane:
+        mean = uniform_filter(np.where(used, plane, np.float32(0)), AROUND_PIXEL) / weight
+        return np.asarray(mean, np.float32)
+
+    mean = around(own)
+    variance = np.maximum(around((own - mean) ** 2), np.finfo(np.float32).tiny)
+    noise = (excess * np.maximum(mean, 0) + read_noise**2) / frames
+    part = np.sqrt(np.clip(1 - around(noise) / variance, 0, 1))
+    return np.asarray(mean + part * (own - mean), np.float32), variance
 
 
 def _edges(gain: float, noise: float) -> Array:
@@ -101,9 +151,9 @@ def _edges(gain: float, noise: float) -> Array:
     return np.concatenate((fine, 8 * noise + max(noise, gain / 4) * np.arange(61)))
 
 
-def _counts(frame: Image, dark: NDArray[np.bool_], step: int, edges: Array) -> NDArray[np.int64]:
-    """Return the usable dark pixels of a frame in each bin; those beyond count at the ends."""
-    values = frame.data[::step][dark & ~frame.flagged()[::step]]
+def _counts(frame: Image, even: NDArray[np.bool_], step: int, edges: Array) -> NDArray[np.int64]:
+    """Return the usable even pixels of a frame in each bin; those beyond count at the ends."""
+    values = frame.data[::step][even & ~frame.flagged()[::step]]
     inside = np.clip(values[np.isfinite(values)], edges[0], edges[-1])
     return np.asarray(np.histogram(inside, edges)[0], np.int64)
 
