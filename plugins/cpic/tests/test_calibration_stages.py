@@ -142,6 +142,32 @@ def test_dark_and_cic_are_right_with_their_errors(detector) -> None:
     assert np.count_nonzero(found.flags) == 2
 
 
+def test_the_neighbour_of_a_very_hot_pixel_is_bad_and_its_cause_is_hot(detector) -> None:
+    """The register is full of the hot one; the rest comes out in the next pixel."""
+    frames = darks(detector, frames=8)
+    for image in frames[8:]:
+        image.data[20, 30], image.data[20, 31] = 500.0, 370.0
+        image.set_flag("saturated", image.data >= 450.0)
+    dark, cic, _ = fit_dark_and_cic(frames, detector)
+    for image in (dark, cic):
+        assert np.argwhere(image.flagged("bad")).tolist() == [[20, 30], [20, 31]]
+    found = find_hot_pixels(dark, detector)
+    assert np.argwhere(found.flagged("hot")).tolist() == [[20, 30]]
+    assert np.argwhere(found.flagged("bad")).tolist() == [[20, 30], [20, 31]]
+
+
+def test_the_mean_dark_is_that_of_pixels_without_the_tails_of_warm_ones(detector) -> None:
+    hot = (np.arange(4, 120, 12), np.full(10, 20))
+    frames = darks(detector, hot)
+    for image in frames[30:]:
+        for y, x in zip(*hot, strict=True):
+            image.data[y, x + 1 : x + 40] += 1.0 * (np.arange(39) % 8 == 0)
+    with collecting() as notes:
+        dark, _, _ = fit_dark_and_cic(frames, detector)
+    assert dark.data[dark.data < 0.02].mean() > 1.02 * DARK
+    assert abs(notes.metrics["dark_mean"] - DARK) < 3 * notes.metrics["dark_mean_error"]
+
+
 def test_few_frames_do_not_bias_the_dark(detector) -> None:
     """Where the signal of few frames is high by chance, it must not be preferred."""
     dark, cic, _ = fit_dark_and_cic(darks(detector, frames=8), detector)
@@ -160,7 +186,7 @@ def test_at_low_em_gain_the_mean_signal_is_fitted(detector) -> None:
 def test_a_pixel_of_one_exposure_time_is_bad(detector) -> None:
     frames = darks(detector, frames=4)
     for image in frames[4:]:
-        image.set_flag("saturated", np.arange(image.data.size).reshape(image.shape) == 777)
+        image.set_flag("bad", np.arange(image.data.size).reshape(image.shape) == 777)
     dark, cic, _ = fit_dark_and_cic(frames, detector)
     for image in (dark, cic):
         assert np.flatnonzero(image.flagged("bad")).tolist() == [777]

@@ -24,6 +24,9 @@ TRAIL_ROWS = 12
 """After a bright hit in its column, with what transfers left behind: the hit itself is cut where
 the register is full, and `correct_cte` cannot know all of it."""
 
+SPILLED_PIXELS = 1
+"""After pixels that filled the register: the packet that takes the rest without being full."""
+
 
 def by(value: Callable[[Image], float], images: Sequence[Image]) -> dict[float, list[Image]]:
     """Return the images by a value of theirs, in rising order."""
@@ -45,7 +48,7 @@ def clean_stack(
     dark
         Whether what little comes in the surroundings of cosmic rays, and in the register's
         tail behind bright ones, matters; it is left out then. The tail of a hot pixel stays: it
-        is in every frame.
+        is in every frame. What a saturated pixel spills into the next one goes too.
 
     Returns
     -------
@@ -61,13 +64,14 @@ def clean_stack(
         if dark:
             around = binary_dilation(mask.mask, np.ones((3, 3), bool), MARGIN_PIXELS)
             source = mask.mask & (plane > bright)
-            left_out |= around | _behind(source, TAIL_PIXELS, 1) | _behind(source, TRAIL_ROWS, 0)
+            left_out |= around | behind(source, TAIL_PIXELS, 1) | behind(source, TRAIL_ROWS, 0)
+            left_out |= behind(frame.flagged("saturated"), 1 + SPILLED_PIXELS, 1)
         plane[left_out] = np.nan
     return stack
 
 
-def _behind(bright: NDArray[np.bool_], pixels: int, axis: int) -> NDArray[np.bool_]:
-    """Return the pixels that follow bright hits along an axis."""
+def behind(bright: NDArray[np.bool_], pixels: int, axis: int) -> NDArray[np.bool_]:
+    """Return the pixels that follow bright ones along an axis, less than `pixels` after them."""
     reach = maximum_filter1d(
         bright.view(np.uint8), pixels, axis=axis, origin=(pixels - 1) // 2, mode="constant"
     )

@@ -24,7 +24,8 @@ def find_hot_pixels(
     Parameters
     ----------
     dark
-        Dark rate in electron / s with variance. What is flagged ``bad`` there stays so.
+        Dark rate in electron / s with variance. What is flagged ``bad`` there stays so; what is
+        ``saturated`` without light is hot, though its rate is not known.
     detector
         Rates from which a pixel is warm, and hot.
     significance
@@ -55,7 +56,8 @@ def find_hot_pixels(
         meta=dark.meta,
         flag_bits=dark.flag_bits,
     )
-    hot = sure & (rate >= detector.hot_electron_per_s)
+    full = dark.flagged("saturated") if "saturated" in dark.flag_bits else np.zeros_like(sure)
+    hot = (sure & (rate >= detector.hot_electron_per_s)) | full
     warm = sure & (rate >= detector.warm_electron_per_s) & ~hot
     for name, where in (("hot", hot), ("warm", warm), ("bad", dark.flagged("bad"))):
         result.set_flag(name, where)

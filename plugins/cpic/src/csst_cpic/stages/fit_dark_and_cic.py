@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from csst_cpic.camera.agreement import (
     em_gain_of,
@@ -17,7 +18,7 @@ from csst_cpic.camera.agreement import (
     require_shape,
     require_unit,
 )
-from csst_cpic.camera.calibration_sets import by, clean_stack
+from csst_cpic.camera.calibration_sets import TAIL_PIXELS, TRAIL_ROWS, behind, by, clean_stack
 from csst_cpic.detector import Detector
 from csst_cpic.register.dark_fit import DarkFit, analog_variance
 from csst_cpic.register.dark_fit import fit_dark_and_cic as fit_pixels
@@ -44,6 +45,9 @@ MOST_DETECTED = 0.8
 """Fraction of frames with a photon up to which a pixel's photons are counted. It is the detections
 that decide, and far from the usual rate: choosing by the signal takes it where it came out high."""
 
+MOSTLY = 0.5
+"""Fraction of the frames of one exposure time."""
+
 
 def fit_dark_and_cic(
     frames: Sequence[Image], detector: Reference[Detector]
@@ -69,13 +73,15 @@ def fit_dark_and_cic(
     -------
     dark
         electron / s, with variance; ``bad`` (0, variance 0) where fewer than two exposure times
-        have values.
+        have values; ``saturated`` where the pixel is full in most frames of an exposure time. Both
+        are so of a very hot pixel, and the next one, which takes what it spills, is ``bad``.
     cic
         electron per frame, likewise.
     dark_ramp
         One row for each exposure time: ``exposure_time`` (s), ``charge`` and ``charge_error``
         (electron; mean of the pixels that are not hot), ``fit`` and ``frames``. Metrics:
-        ``dark_mean`` and ``cic_mean`` of these pixels, with ``_error``.
+        ``dark_mean`` and ``cic_mean`` of those of these pixels that no warm one's tail or trail
+        reaches, with ``_error``.
 
     Raises
     ------
@@ -112,13 +118,14 @@ def fit_dark_and_cic(
         variance, rate = curve.frame_variance, np.where(faint, counts, signal)
     known = np.isfinite(fit.dark_variance)
     usual = known & _usual(fit.dark, detector)
-    _note(fit, usual)
+    _note(fit, usual & ~_near(known & ~usual))
     ramp = _ramp(seconds, rate, number, fit, usual, variance)
     ramp["frames"] = np.array([len(own) for own in sets.values()], np.int32)
     note_frames(frames)
     meta = common_meta([image.meta for image in frames])
+    full = _saturated(sets.values())
     dark, cic = (
-        _image(plane, variance, unit, known, meta, frames[0])
+        _image(plane, variance, unit, known, full, meta, frames[0])
         for plane, variance, unit in (
             (fit.dark, fit.dark_variance, RATE_UNIT),
             (fit.cic, fit.cic_variance, u.electron),
@@ -143,6 +150,18 @@ def _means(
 
 def _usual(dark: NDArray[np.float32], detector: Detector) -> NDArray[np.bool_]:
     return np.asarray(dark < detector.warm_electron_per_s)
+
+
+def _near(warm: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return warm pixels, those around them, and those that their tails and trails reach."""
+    around = np.asarray(binary_dilation(warm, np.ones((3, 3), bool)))
+    return around | behind(warm, TAIL_PIXELS, 1) | behind(around, TRAIL_ROWS, 0)
+
+
+def _saturated(sets: Iterable[Sequence[Image]]) -> NDArray[np.bool_]:
+    """Return the pixels that are full in most frames of any exposure time."""
+    parts = [np.mean([frame.flagged("saturated") for frame in own], axis=0) for own in sets]
+    return np.asarray(np.max(parts, axis=0) > MOSTLY)
 
 
 def _ramp(
@@ -186,6 +205,7 @@ def _image(
     variance: NDArray[np.float32],
     unit: u.UnitBase,
     known: NDArray[np.bool_],
+    full: NDArray[np.bool_],
     meta: Meta,
     first: Image,
 ) -> Image:
@@ -198,4 +218,5 @@ def _image(
         flag_bits=first.flag_bits,
     )
     result.set_flag("bad", ~known)
+    result.set_flag("saturated", full)
     return result
