@@ -25,10 +25,10 @@ from csstcore.api import (
     pieces,
 )
 
-SAMPLED_STEP = 7
-"""Every seventh row gives mean and scatter of a reference."""
 PAIRED_STEP = 4
 """Every fourth row gives the scatter between frames."""
+TILE_PIXEL = 32
+"""Of a tile in which the scatter is compared with the errors."""
 KINDS = ("saturated", "cosmic_ray", "trail")
 DEFECTS = ("bad", "hot", "warm")
 
@@ -57,8 +57,8 @@ def measure_frame(
         One row: ``frame``, ``zone_mean``, ``zone_noise`` (scatter of the unflagged pixels) and
         ``zone_error`` (their mean error) in electron, and numbers of flagged pixels,
         ``defects`` (bad, hot and warm), ``saturated``, ``cosmic_ray`` and ``trail``. The same as
-        metrics, and ``dark_mean``, ``dark_scatter``, ``flat_mean``, ``flat_scatter`` and
-        ``image_class``.
+        metrics, ``image_class``, and of the unflagged pixels of the references ``dark_mean``,
+        ``dark_scatter``, ``flat_mean`` and ``flat_scatter``.
     """
     zone = _zone(image, dark_zone)
     used = zone & ~image.flagged() & np.isfinite(image.data)
@@ -80,11 +80,22 @@ def measure_frame(
     for kind in KINDS:
         metric(f"flagged_{kind}", row[kind])
     for name, reference in (("dark", dark), ("flat", flat)):
-        sample = reference.data[::SAMPLED_STEP]
-        metric(f"{name}_mean", float(np.nanmean(sample, dtype=np.float64)))
-        metric(f"{name}_scatter", float(np.nanstd(sample, dtype=np.float64)))
+        mean, scatter = _described(reference)
+        metric(f"{name}_mean", mean)
+        metric(f"{name}_scatter", scatter)
     metric("image_class", (image.meta.file_type or "S")[0])
     return Table(QTable([row]), meta=image.meta)
+
+
+def _described(reference: Image) -> tuple[float, float]:
+    """Return mean and scatter of the unflagged pixels of a reference, NaN if there are none."""
+    used = np.isfinite(reference.data)
+    if reference.flags is not None:
+        used &= reference.flags == 0
+    values = reference.data[used]
+    if not values.size:
+        return float("nan"), float("nan")
+    return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
 
 
 def _zone(image: Image, dark_zone: DarkZone) -> NDArray[np.bool_]:
@@ -141,7 +152,11 @@ def compare_frames(
 
 
 def _pull(first: Image, second: Image) -> float:
-    """Return the scatter of the difference of two frames over its error."""
+    """Return the scatter of the difference of two frames over its error.
+
+    Of squares and variances the means of tiles are compared: a variance is made of few electrons,
+    in few frames largely of those in the pixel itself, and a mean of ratios would be low.
+    """
     if first.variance is None or second.variance is None:
         return float("nan")
     rows = slice(None, None, PAIRED_STEP)
@@ -151,8 +166,19 @@ def _pull(first: Image, second: Image) -> float:
     for frame in (first, second):
         if frame.flags is not None:
             used &= frame.flags[rows] == 0
-    squares = difference[used] ** 2 / variance[used]
-    return float(np.sqrt(squares.mean(dtype=np.float64))) if squares.size else float("nan")
+    squares, errors = (_tile_sums(np.where(used, plane, 0)) for plane in (difference**2, variance))
+    ratios = squares[errors > 0] / errors[errors > 0]
+    return float(np.sqrt(ratios.mean())) if ratios.size else float("nan")
+
+
+def _tile_sums(plane: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the sums of tiles of a plane of which every `PAIRED_STEP`-th row is there."""
+    down, along = (
+        np.arange(0, size, step)
+        for size, step in zip(plane.shape, (TILE_PIXEL // PAIRED_STEP, TILE_PIXEL), strict=True)
+    )
+    sums = np.add.reduceat(np.add.reduceat(plane, down, axis=0, dtype=np.float64), along, axis=1)
+    return np.asarray(sums)
 
 
 def average_error(frames: Sequence[Image]) -> Annotated[Image, "error"]:
