@@ -102,17 +102,19 @@ def _best(
 ) -> Detection | None:
     """Return the most significant maximum of an image above the threshold."""
     sums = aperture_sums(image, fwhm_pixel) * level
-    size = 2 * round(fwhm_pixel / 2) + 1
-    filled = np.where(np.isfinite(sums), sums, -np.inf)
-    peaks = (maximum_filter(filled, size) == filled) & (filled > 0)
-    rows, columns = np.nonzero(peaks)
-    if not len(rows):
-        return None
+    rows, columns = np.nonzero(sums > 0)
     ratio, used = ratios(sums, fwhm_pixel, rows.astype(np.float64), columns.astype(np.float64))
-    fraction = false_positive_fraction(ratio, used)
-    if not np.isfinite(fraction).any():
+    # Where a ring has too few apertures, at the rim, a larger sum must not hide a source.
+    filled = np.full(sums.shape, -np.inf)
+    tested = np.isfinite(ratio)
+    filled[rows[tested], columns[tested]] = sums[rows[tested], columns[tested]]
+    peaks = maximum_filter(filled, 2 * round(fwhm_pixel / 2) + 1)[rows, columns]
+    kept = tested & (filled[rows, columns] == peaks)
+    if not kept.any():
         return None
-    k = int(np.nanargmin(np.where(np.isfinite(fraction), fraction, np.inf)))
+    rows, columns, ratio, used = rows[kept], columns[kept], ratio[kept], used[kept]
+    fraction = false_positive_fraction(ratio, used)
+    k = int(np.argmin(fraction))
     if fraction[k] > norm.sf(significance_sigma):
         return None
     row, column = _centre(filled, int(rows[k]), int(columns[k]))
