@@ -144,6 +144,8 @@ def test_the_noise_of_an_average_is_that_of_the_radiometer(metrics: dict[str, An
     series = [
         spectra(flux[k : k + 10], sigma[k : k + 10], flags=flags[k : k + 10]) for k in (0, 10, 20)
     ]
+    for k, dumps in enumerate(series):
+        dumps.rows["t_sys"] = 300 * sigma[10 * k : 10 * k + 10, 0] * u.K
     spectrum = average_spectra(series)
     predicted = np.sqrt(1 / np.sum(sigma**-2.0))
     assert metrics["rms_predicted_kelvin"] == pytest.approx(predicted, rel=0.02)
@@ -163,6 +165,28 @@ def test_without_variances_weights_follow_from_the_system_temperature() -> None:
     assert spectrum.flux == pytest.approx((1.0 + 4.0 * 2 / 4) / 1.5)
     one = 100.0**2 / STEP_HZ
     assert spectrum.variance == pytest.approx(1 / (1 / one + 1 / (2 * one)))
+
+
+def test_the_brightness_of_a_dump_is_no_weight() -> None:
+    """Variances that hold the dump's own brightness would draw the mean to the fainter ones."""
+    rng = np.random.default_rng(6)
+    level = rng.uniform(0, 300, (200, 1))
+    dumps = spectra(level * np.ones((200, 64)), (300 + level) / 300)
+    spectrum = average_spectra([dumps])
+    assert spectrum.flux == pytest.approx(level.mean(), rel=1e-5)
+    variance = np.mean(((300 + level) / 300) ** 2) / 200
+    assert spectrum.variance == pytest.approx(variance, rel=1e-4)
+
+
+def test_dumps_without_a_system_temperature_are_weighted_on_the_same_scale() -> None:
+    """One dump, or one file: they count as their variances say beside the others."""
+    flux = np.array([[1.0], [1.0], [4.0], [4.0]]) * np.ones((4, 64))
+    one = spectra(flux)
+    one.rows["t_sys"][2:] = np.nan * u.K
+    assert average_spectra([one]).flux == pytest.approx(2.5)
+    first, second = spectra(flux[:2]), spectra(flux[2:])
+    second.rows.remove_column("t_sys")
+    assert average_spectra([first, second]).flux == pytest.approx(2.5)
 
 
 def test_an_average_of_nothing_is_refused() -> None:

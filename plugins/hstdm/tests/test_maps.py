@@ -295,6 +295,16 @@ def test_dumps_that_make_no_map_are_refused(receiver: Receiver, gridding: Griddi
     assert "no dumps" in refused(lambda dumps: [], receiver, gridding)
 
 
+def test_files_without_system_temperatures_are_weighted_on_the_same_scale(
+    receiver: Receiver, gridding: Gridding
+) -> None:
+    where = raster(30.0, 4, 5)
+    told, untold = (dumps_at(where, np.full((len(where), 16), level)) for level in (1.0, 4.0))
+    untold.rows.remove_column("t_sys")
+    cube = grid_spectra([told, untold], receiver, gridding)
+    assert cube.data[cube.flags == 0] == pytest.approx(2.5, rel=1e-5)
+
+
 def test_a_map_refuses_weights_of_another_shape() -> None:
     with pytest.raises(ValueError, match="weight has shape"):
         SpectralMap(np.zeros((2, 3, 4)), weight=np.zeros((4, 3)) / u.K**2)

@@ -105,22 +105,47 @@ def dump_weights(dumps: Spectra, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     return np.nan_to_num(out, posinf=0.0)
 
 
-def radiometer_weights(dumps: Spectra, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return ``t width / T_sys^2`` of dumps, or `dump_weights` where that is not known.
+def radiometer_weights(
+    series: Sequence[Spectra], good: Sequence[NDArray[np.intp]]
+) -> list[NDArray[np.float64]]:
+    """Return ``t width / T_sys^2`` of the dumps of each file, for averages and maps.
 
-    For maps: variances also hold how far gains and OFFs are uncertain, which comes and goes along
-    the scan. As weights they would draw the mean of a pixel to the better dumps beside it, and a
-    source would lose flux; the radiometer's noise changes slowly.
+    Not 1 / variance: variances also hold the brightness of the dump itself, and how far gains and
+    OFFs are uncertain, which comes and goes along the scan. As weights they would draw a mean to
+    the fainter and better dumps, and a source would lose flux; the radiometer's noise changes
+    slowly. Dumps without T_sys get `dump_weights`, scaled as the median of those with it.
+
+    Parameters
+    ----------
+    series
+        Files of dumps.
+    good
+        Rows of each.
     """
-    weights = dump_weights(dumps, rows)
+    inverse = [dump_weights(dumps, rows) for dumps, rows in zip(series, good, strict=True)]
+    weights = [
+        np.where(known > 0, _radiometer(dumps)[rows], 0.0)
+        for dumps, rows, known in zip(series, good, inverse, strict=True)
+    ]
+    one, other = np.concatenate(weights), np.concatenate(inverse)
+    both = (one > 0) & (other > 0)
+    told = one[both] / other[both]
+    scale = float(np.median(told)) if len(told) else 1.0
+    return [
+        np.where(np.isfinite(weight), weight, scale * known)
+        for weight, known in zip(weights, inverse, strict=True)
+    ]
+
+
+def _radiometer(dumps: Spectra) -> NDArray[np.float64]:
+    """Return ``t width / T_sys^2`` of all rows; NaN where it is not known."""
     table = rows_of(dumps)
     if any(name not in table.colnames for name in ("t_sys", "exposure_time")):
-        return weights
-    t_sys, time_s = numbers(table, "t_sys", u.K)[rows], numbers(table, "exposure_time", u.s)[rows]
-    if not np.all((t_sys > 0) & (time_s > 0) & np.isfinite(t_sys + time_s)):
-        return weights
+        return np.full(len(table), np.nan)
+    t_sys, time_s = numbers(table, "t_sys", u.K), numbers(table, "exposure_time", u.s)
     width_hz = abs(float((dumps.axis[1] - dumps.axis[0]).to_value(u.Hz)))
-    return np.where(weights > 0, time_s * width_hz / t_sys**2, 0.0)
+    known = (t_sys > 0) & (time_s > 0)
+    return np.where(known, time_s * width_hz / np.where(known, t_sys, 1.0) ** 2, np.nan)
 
 
 def resampled_variance(series: Sequence[Spectra]) -> float:

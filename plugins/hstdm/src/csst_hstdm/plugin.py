@@ -69,7 +69,7 @@ def csst_stages() -> list[Stage]:
         Stage(
             "average_spectra",
             f"{_STAGES}.average_spectra:average_spectra",
-            "Average dumps of one target, weighted with 1 / variance",
+            "Average dumps of one target, weighted with t / T_sys^2",
         ),
         Stage(
             "grid_spectra",

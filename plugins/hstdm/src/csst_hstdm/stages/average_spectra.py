@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from csst_hstdm.common_axis import (
     common_axis,
-    dump_weights,
     good_rows,
+    radiometer_weights,
     resampled_variance,
     velocity_km_s,
 )
@@ -27,9 +27,9 @@ from csstcore.api import Spectra, UnprocessableData, metric
 
 
 def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
-    """Average dumps of one target, weighted with 1 / variance.
+    """Average dumps of one target, weighted with t / T_sys^2.
 
-    Where the dumps carry no variance, the weights are ``t / T_sys^2``. Flagged samples do not
+    Those without T_sys are weighted with 1 / variance, on the same scale. Flagged samples do not
     count; the error is propagated, with the noise of OFFs that dumps share. The rms outside of
     lines over that error is the metric ``rms_over_prediction``: noise that does not average down
     makes it larger than 1.
@@ -56,7 +56,7 @@ def average_spectra(dumps: Sequence[Spectra]) -> Annotated[Spectra, "spectrum"]:
     parts = [Contributions.to_one(rows) for rows in good]
     data = np.empty((len(axis.frequency_hz), 1), np.float32)
     variance = np.empty_like(data)
-    weights = [dump_weights(each, rows) for each, rows in zip(dumps, good, strict=True)]
+    weights = radiometer_weights(dumps, good)
     weighted_sums(dumps, parts, weights, axis.first_channels, 1, data, variance)
     variance *= np.float32(shared_off_factor(dumps, parts, weights, 1)[0])
     flux, variance = data.T.copy(), variance.T.copy()

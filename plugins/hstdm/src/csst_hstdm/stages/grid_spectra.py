@@ -100,9 +100,7 @@ def grid_spectra(
         CENTROID_KERNELS * shape.width_beam * beam_arcsec / side,
         np.empty(data.shape, bool),
     )
-    weights = [
-        radiometer_weights(each, place[0]) for each, place in zip(dumps, pointed, strict=True)
-    ]
+    weights = radiometer_weights(dumps, [place[0] for place in pointed])
     weight = weighted_sums(
         dumps, parts, weights, axis.first_channels, width * height, data, variance, border
     )
