@@ -37,6 +37,24 @@ def found(two_planets: Observed) -> Table:
     return searched(two_planets)
 
 
+def test_what_a_bright_planet_leaves_around_itself_is_no_planet() -> None:
+    """Masked alone, it leaves a second source a FWHM and a half away."""
+    planets = [(30.0, 100.0, 2e-6), (36.0, 300.0, 1.5e-8)]
+    run = observed(planets, seed=8)
+    assert len(searched(run)) > 2
+    table = searched(run, star=run.star).table
+    separation = table["separation"].to_value(u.mas) / PIXEL_MAS
+    assert separation == pytest.approx([planet[0] for planet in planets], abs=1)
+
+
+def test_without_a_star_that_fits_companions_are_masked_alone(two_planets: Observed) -> None:
+    run = two_planets
+    with collecting() as notes:
+        found = searched(run, star=replace(run.star, unit=u.Jy))
+    assert len(found) == 2
+    assert "companions are masked, not taken out" in str(notes.caveats)
+
+
 @pytest.fixture(scope="module")
 def fitted(two_planets: Observed, found: Table) -> Table:
     run = two_planets

@@ -11,10 +11,12 @@ from pydantic import Field
 from scipy.stats import norm
 
 from csst_cpic.planets.detection import detect, resolution_elements
+from csst_cpic.planets.experiment import Experiment
 from csst_cpic.planets.frame_scatter import levels
-from csst_cpic.planets.repeated import star_subtraction
+from csst_cpic.planets.repeated import repeated, star_subtraction
+from csst_cpic.planets.search import search
 from csst_cpic.star.reduction import Reduction
-from csstcore.api import Cube, Image, Reference, Table, UnprocessableData, metric
+from csstcore.api import Cube, Image, Reference, Table, UnprocessableData, caveat, metric
 
 
 def find_companions(
@@ -22,6 +24,7 @@ def find_companions(
     cube: Cube,
     frames: Table,
     reduction: Table,
+    star: Image | None = None,
     library: Reference[Cube] | None = None,
     *,
     significance_sigma: Annotated[float, Field(gt=0)] = 5.0,
@@ -32,7 +35,9 @@ def find_companions(
     Each maximum is compared with the other apertures of its ring; its ratio counts by how rarely
     noise gives it, with Student's t (Mawet et al. 2014, ApJ 792, 97). Apertures are levelled first
     by their scatter from frame to frame: where speckles were bright noise is larger, and would
-    give false positives. The best source is masked before the next is looked for.
+    give false positives. The best source is fitted and taken out of the frames before the next is
+    looked for, so that what the reduction leaves around a bright one is not another; without the
+    image of the star it is only masked.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ def find_companions(
         What was reduced.
     reduction
         The settings of the reduction.
+    star
+        The star without coronagraph, of `measure_star`.
     significance_sigma
         Threshold, as the deviation of a Gaussian that is as rare in one aperture.
     largest_number
@@ -62,9 +69,13 @@ def find_companions(
     settings = Reduction.from_table(reduction.table)
     if not np.isfinite(residual.data).any():
         raise UnprocessableData("the residual image has no values")
-    level = levels(star_subtraction(cube, frames, reduction, library))
-    width = settings.fwhm_pixel
-    found = detect(residual.data, level, width, significance_sigma, largest_number)
+    experiment = _experiment(cube, frames, reduction, star, library)
+    if experiment is not None:
+        found = search(experiment, significance_sigma, largest_number)
+    else:
+        level = levels(star_subtraction(cube, frames, reduction, library))
+        width = settings.fwhm_pixel
+        found = detect(residual.data, level, width, significance_sigma, largest_number)
     elements = resolution_elements(residual.data, settings.fwhm_pixel)
     metric("companions", len(found))
     metric("resolution_elements", elements)
@@ -84,3 +95,16 @@ def find_companions(
         }
     )
     return Table(table, meta=residual.meta, wcs=residual.wcs)
+
+
+def _experiment(
+    cube: Cube, frames: Table, reduction: Table, star: Image | None, library: Cube | None
+) -> Experiment | None:
+    """Return what fits need; None, with a caveat, if there is no image of the star that fits."""
+    try:
+        if star is None:
+            raise UnprocessableData("there is no image of the star")
+        return repeated(cube, frames, reduction, star, library)
+    except UnprocessableData as cause:
+        caveat(f"companions are masked, not taken out, before others are looked for: {cause}")
+        return None
