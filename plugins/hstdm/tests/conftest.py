@@ -43,7 +43,6 @@ class Sky:
     )
     gain: Callable[[float], float] = field(default=lambda time_s: 1.0)
     noise: bool = True
-    """Without, there is as little as keeps dumps from being equal."""
 
     @property
     def if_hz(self):
@@ -90,8 +89,8 @@ class Sky:
         counts = np.empty((len(time_s), self.channels), np.float32)
         for row, (state, at, exposure) in enumerate(zip(states, time_s, exposure_s, strict=True)):
             kelvin = self.power(state, at)
-            sigma = 1 / np.sqrt(SPACING_HZ * exposure) if self.noise else 1e-6
-            kelvin *= 1 + sigma * rng.standard_normal(self.channels)
+            if self.noise:
+                kelvin *= 1 + rng.standard_normal(self.channels) / np.sqrt(SPACING_HZ * exposure)
             counts[row] = kelvin * self.bandpass * self.gain(at) * exposure
         number = len(time_s)
         position, velocity = orbit(time_s)

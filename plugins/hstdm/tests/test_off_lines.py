@@ -35,7 +35,7 @@ def test_a_line_of_any_width(fwhm, peak):
     """Peaks of 1 K are 2.5 K of the main beam, three times the noise of a dump of a second."""
     found = 0
     for seed in range(6):
-        lines = line_channels(spectrum(seed) + line(fwhm, peak), 6.0, WAVE)
+        lines = line_channels(spectrum(seed) + line(fwhm, peak), NOISE, 6.0, WAVE)
         here = np.abs(np.arange(CHANNELS) - 0.47 * CHANNELS) < fwhm / 4
         found += bool(np.all(lines[here]))
         assert not np.any(lines[: int(0.47 * CHANNELS - 6 * fwhm - 600)] if fwhm < 500 else [])
@@ -45,7 +45,7 @@ def test_a_line_of_any_width(fwhm, peak):
 @pytest.mark.parametrize("channels", [64, 256, 1024, 4096, CHANNELS])
 def test_waves_and_noise_are_no_lines(channels):
     for seed in range(12 if channels > 1024 else 400):
-        assert not np.any(line_channels(spectrum(seed, channels), 6.0, WAVE)), seed
+        assert not np.any(line_channels(spectrum(seed, channels), NOISE, 6.0, WAVE)), seed
 
 
 def test_faint_lines_of_one_position_are_found_together():
@@ -57,12 +57,12 @@ def test_faint_lines_of_one_position_are_found_together():
         if position == 0:
             plane += np.roll(0.3 * np.exp(-0.5 * ((np.arange(1024) - 400) / 3) ** 2), shift)
         planes.append(plane)
-    together = lines_of_offs(planes, shifts, 6.0, longest_wave=WAVE)
+    together = lines_of_offs(planes, np.full(20, NOISE), shifts, 6.0, longest_wave=WAVE)
     for k, lines in enumerate(together):
         here = np.abs(np.arange(1024) - 400 - shifts[k, 0]) < 3
         assert np.all(lines[here]) == (k < 10)
         assert not np.any(lines[:300])
-    still = lines_of_offs(planes, 0 * shifts, 6.0, longest_wave=WAVE)
+    still = lines_of_offs(planes, np.full(20, NOISE), 0 * shifts, 6.0, longest_wave=WAVE)
     assert not all(np.any(lines) for lines in still[:10])
 
 

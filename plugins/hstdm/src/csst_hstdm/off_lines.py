@@ -65,6 +65,7 @@ def off_shifts(
 
 def lines_of_offs(
     spectra: Sequence[Plane],
+    noise: Plane,
     shifts: NDArray[np.int64],
     threshold: float,
     *,
@@ -79,6 +80,8 @@ def lines_of_offs(
     ----------
     spectra
         Temperatures of each OFF; NaN where not known.
+    noise
+        Of a channel of each OFF by the radiometer equation.
     shifts
         Of `off_shifts`.
     threshold
@@ -86,7 +89,10 @@ def lines_of_offs(
     longest_wave
         Longest period of standing waves, in channels.
     """
-    found = [line_channels(plane, threshold, longest_wave) for plane in spectra]
+    found = [
+        line_channels(plane, sigma, threshold, longest_wave)
+        for plane, sigma in zip(spectra, noise, strict=True)
+    ]
     channels = len(spectra[0])
     for position in np.unique(shifts[:, 1]):
         members = [int(k) for k in np.flatnonzero(shifts[:, 1] == position)]
@@ -100,13 +106,16 @@ def lines_of_offs(
             number[first : first + channels] += good
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = np.where(number > np.max(number) / 2, total / number, np.nan)
-        lines = line_channels(mean, threshold, longest_wave)
+        sigma = float(np.sqrt(np.sum(noise[members] ** 2))) / len(members)
+        lines = line_channels(mean, sigma, threshold, longest_wave)
         for k, first in zip(members, start, strict=True):
             found[k] |= lines[first : first + channels]
     return found
 
 
-def line_channels(spectrum: Plane, threshold: float, longest_wave: float) -> NDArray[np.bool_]:
+def line_channels(
+    spectrum: Plane, noise: float, threshold: float, longest_wave: float
+) -> NDArray[np.bool_]:
     """Return the channels of emission lines in a spectrum.
 
     For each width the mean over it is compared with the mean of both flanks, which takes away any
@@ -118,6 +127,8 @@ def line_channels(spectrum: Plane, threshold: float, longest_wave: float) -> NDA
     ----------
     spectrum
         Temperatures; NaN where not known.
+    noise
+        Of a channel by the radiometer equation; that of the spectrum is believed to half of it.
     threshold
         In units of the robust scatter.
     longest_wave
@@ -136,6 +147,7 @@ def line_channels(spectrum: Plane, threshold: float, longest_wave: float) -> NDA
     apart = spectrum[NARROWEST:] - spectrum[:-NARROWEST]
     apart = apart[np.isfinite(apart)]
     white = scatter_about_zero(apart) / np.sqrt(2) if len(apart) else 0.0
+    white = float(np.nanmax([white, noise / 2]))
     for width in _widths(len(spectrum), longest_wave):
         start = np.arange(width, len(spectrum) - 2 * width + 1)
 

@@ -244,8 +244,13 @@ class _Calibration:
         )
         for sky_of_bad in (skies[int(k)] for k in np.flatnonzero(bad)):
             sky_of_bad[:] = np.nan  # its structure is that of the gain
+        noise = [
+            finite_median(plane / np.sqrt(samples * off.exposure_s))
+            for plane, off in zip(t_sys, offs, strict=True)
+        ]
         found = lines_of_offs(
             skies,
+            np.array(noise),
             shifts,
             limits[0],
             longest_wave=receiver.standing_wave_hz / spacing_hz,

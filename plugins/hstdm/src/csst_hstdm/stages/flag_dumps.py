@@ -179,7 +179,8 @@ def _flag_repeated(dumps: Spectra, flag: NDArray[np.int64]) -> NDArray[np.int64]
     """Flag dumps with the time of another one, and those with the counts of the one before.
 
     Of dumps that are equal in both the first is kept. Counts that stay the same while the time goes
-    on are of a spectrometer that has stopped, nobody knows when: none of them is kept.
+    on are of a spectrometer that has stopped, nobody knows when: none of them is kept. If most
+    loads stay the same, but each has counts of its own, there is no noise, as in some simulations.
     """
     time_s = seconds(rows_of(dumps))
     repeated, frozen = np.zeros(len(time_s), bool), np.zeros(len(time_s), bool)
@@ -191,11 +192,18 @@ def _flag_repeated(dumps: Spectra, flag: NDArray[np.int64]) -> NDArray[np.int64]
             if not np.array_equal(dumps.flux[before], dumps.flux[after]):
                 repeated[before] = True
     counted = np.flatnonzero((flag & FLAG_BITS["bad_channel"]) == 0)
-    for before, after in pairwise(counted):
-        if time_s[before] != time_s[after] and np.array_equal(
-            dumps.flux[before], dumps.flux[after]
-        ):
-            frozen[[before, after]] = True
+    equal = np.array(
+        [
+            time_s[a] != time_s[b] and np.array_equal(dumps.flux[a], dumps.flux[b])
+            for a, b in pairwise(counted)
+        ],
+        bool,
+    )
+    state = states(rows_of(dumps))[counted]
+    same, load = state[1:] == state[:-1], np.isin(state, ["HOT", "COLD"])
+    within, across = same & load[1:], ~same & (load[1:] | load[:-1])
+    if not (within.any() and np.mean(equal[within]) > 0.5 and not np.any(equal[across])):
+        frozen[counted[:-1][equal]] = frozen[counted[1:][equal]] = True
     if repeated.any():
         caveat(f"{np.count_nonzero(repeated)} of {len(flag)} dumps have the time of another one")
     if frozen.any():
