@@ -65,7 +65,7 @@ def detector_chain() -> dict[str, Any]:
         "estimate_variance": ((image(), image(), DETECTOR), {}),
         "subtract_dark_and_cic": ((image(), rate, image()), {}),
         "subtract_background": ((image(), rate), {}),
-        "calibrate_rate": ((image(), rate, image(), image(), rate), {}),
+        "calibrate_rate": ((image(), rate, image(), image(), DETECTOR, None, rate), {}),
         "measure_frame": ((image(), ZONE, rate, image()), {}),
         "compare_frames": (([image(), image()], [level, level], [quality, quality]), {}),
         "average_error": (([image(), image()],), {}),

@@ -247,8 +247,9 @@ def test_a_pixel_lost_in_one_frame_is_averaged_from_the_others():
     frames[0].data[lost] = np.nan
     frames[0].set_flag("bad", lost)
     mean = average_frames(frames, [Mask(np.zeros((9, 9), bool))] * 3)
-    kernel = np.array([1, 4, 6, 4, 1]) / 16
-    missed = kernel[2] * kernel[1:4].sum()  # of the weight about the middle, in the first frame
+    kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1])
+    kernel[2, 2] = 0
+    missed = kernel[2, 1:4].sum() / kernel.sum()  # of the weight, in the first frame
     assert mean.data[4, 4] == pytest.approx((9.0 - 2.0 * missed) / (3.0 - missed))
 
 
@@ -271,20 +272,20 @@ def test_references_of_another_shape_or_unit_are_refused():
         subtract_dark_and_cic(Image(np.ones((4, 4), np.float32), u.electron), rate, charge)
 
 
-def test_a_counted_rate_is_calibrated_without_touching_it():
+def test_a_counted_rate_is_calibrated_without_touching_it(detector):
     dark = Image(np.full((4, 4), 0.001, np.float32), RATE)
     cic = Image(np.full((4, 4), 0.006, np.float32), u.electron)
     flat = Image(np.full((4, 4), 0.8, np.float32))
     flat.data[0, 0] = 0.0
     rate = Image(np.full((4, 4), 0.1, np.float32), u.electron, np.ones((4, 4), np.float32))
     rate = replace(rate, meta=meta(1000.0))
-    light = calibrate_rate(rate, dark, cic, flat)
+    light = calibrate_rate(rate, dark, cic, flat, detector)
     assert light.data[1, 1] == pytest.approx((0.1 - 0.01 - 0.006) / 0.8)
     assert light.variance[1, 1] == pytest.approx(1 / 0.64)
     assert np.argwhere(light.flagged("bad")).tolist() == [[0, 0]]
     assert np.all(rate.data == np.float32(0.1))
     with pytest.raises(NotApplicable, match="not counted"):
-        calibrate_rate(None, dark, cic, flat)
+        calibrate_rate(None, dark, cic, flat, detector)
 
 
 # Variance
