@@ -1,13 +1,16 @@
 """The star subtracted by KLIP beside pyKLIP and VIP, on one simulated cube, in one run.
 
+    export OPENBLAS_NUM_THREADS=1                                    # as in the jobs of a run
     python benchmarks/klip.py                                        # this project alone
     python benchmarks/klip.py --peers PYTHON                         # a Python with pyklip, vip_hci
     python benchmarks/klip.py --peers PYTHON --most-correlated 8     # as pyKLIP by default
+    python benchmarks/klip.py --peers PYTHON --skip vip vip_skimage --frames 300
 
-The cube is that of `csst_sim.cpic.direct.simulate_cube`: 40 x 161 x 161, 60 degrees of rotation,
-four planets. All tools get the same annuli, sectors, modes and exclusion, two cores, and one
-thread of BLAS in each process; their images are measured with one estimator of signal over noise,
-at the true places of the planets. The best of several repetitions counts, compiled code warm.
+The cube is that of `csst_sim.cpic.direct.simulate_cube`: 40 x 161 x 161 or more frames, 60 degrees
+of rotation, four planets. All tools get the same annuli, sectors, modes and exclusion, two cores,
+and one thread of BLAS in each process; their images are measured with one estimator of signal over
+noise, at the true places of the planets. The best of several repetitions counts, with compiled
+code warm.
 """
 
 from __future__ import annotations
@@ -32,7 +35,6 @@ from csst_sim.cpic.direct import SimulatedCube, simulate_cube
 
 PLANETS = ((18.0, 40.0, 8e-9), (32.0, 160.0, 6e-9), (48.0, 280.0, 6e-9), (64.0, 350.0, 6e-9))
 """Separation (pixel), position angle (deg), contrast."""
-REPETITIONS = 5
 PEERS = ("pyklip", "vip_skimage", "vip")
 
 
@@ -40,10 +42,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", type=Path, help="Python with pyklip and vip_hci")
     parser.add_argument("--skip", nargs="*", default=[], choices=PEERS, help="peers to leave out")
+    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--most-correlated", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    simulated = simulate_cube(PLANETS, seed=arguments.seed)
+    simulated = simulate_cube(PLANETS, frames=arguments.frames, seed=arguments.seed)
     reduction = Reduction(
         fwhm_pixel=simulated.fwhm_pixel,
         inner_radius_pixel=12.0,
@@ -59,18 +63,23 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f}; {reduction}\n")
     print(f"| tool | wall s | CPU s | S/N at {places} pixels |")
     print("|---" * (len(PLANETS) + 3) + "|")
-    reduced, best = timed(lambda: reduce_cube(simulated.cube, simulated.angles_deg, reduction))
+    reduced, best = timed(
+        lambda: reduce_cube(simulated.cube, simulated.angles_deg, reduction), arguments.repetitions
+    )
     own = row("csst-cpic", best, reduced.image, simulated)
     if arguments.peers is not None:
         chosen = [name for name in PEERS if name not in arguments.skip]
-        peers(arguments.peers, chosen, simulated, reduction, own)
-    injections(simulated, reduction)
+        for name in chosen:
+            peer(arguments.peers, name, simulated, reduction, own, arguments.repetitions)
+    injections(simulated, reduction, arguments.repetitions)
 
 
-def timed(work: Callable[[], ReducedCube]) -> tuple[ReducedCube, tuple[float, float]]:
+def timed(
+    work: Callable[[], ReducedCube], repetitions: int
+) -> tuple[ReducedCube, tuple[float, float]]:
     """Return the last result and the least wall and CPU time."""
     result, times = work(), []
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
         before = time.perf_counter(), time.process_time()
         result = work()
         times.append((time.perf_counter() - before[0], time.process_time() - before[1]))
@@ -91,39 +100,43 @@ def row(
     return ratio
 
 
-def peers(
-    python: Path, names: list[str], simulated: SimulatedCube, reduction: Reduction, own: np.ndarray
+def peer(
+    python: Path,
+    name: str,
+    simulated: SimulatedCube,
+    reduction: Reduction,
+    own: np.ndarray,
+    repetitions: int,
 ) -> None:
-    """Run the other tools on the same cube."""
+    """Run another tool on the same cube."""
     script = Path(__file__).with_name("klip_peers.py")
     environment = os.environ | {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
         np.savez(folder / "cube.npz", cube=simulated.cube, angles_deg=simulated.angles_deg)
         (folder / "settings.json").write_text(json.dumps(asdict(reduction)))
-        for peer in names:
-            command = [python, script, peer, folder]
-            quiet = subprocess.DEVNULL  # progress bars
-            subprocess.run(command, check=True, env=environment, stdout=quiet, stderr=quiet)
-            with np.load(folder / f"{peer}.npz") as result:
-                best = tuple(result["times"].min(axis=0))
-                title = f"{peer} {result['version']}"
-                theirs = row(title, best, result["image"], simulated)
-            change = " | ".join(f"{value:+.1%}" for value in own / theirs - 1)
-            print(f"| csst-cpic over it | | | {change} |", flush=True)
+        command = [python, script, name, folder, str(repetitions)]
+        quiet = subprocess.DEVNULL  # progress bars
+        subprocess.run(command, check=True, env=environment, stdout=quiet, stderr=quiet)
+        with np.load(folder / f"{name}.npz") as result:
+            best = tuple(result["times"].min(axis=0))
+            title = f"{name} {result['version']}"
+            theirs = row(title, best, result["image"], simulated)
+    change = " | ".join(f"{value:+.1%}" for value in own / theirs - 1)
+    print(f"| csst-cpic over it | | | {change} |", flush=True)
 
 
-def injections(simulated: SimulatedCube, reduction: Reduction) -> None:
+def injections(simulated: SimulatedCube, reduction: Reduction, repetitions: int) -> None:
     """Print the time of repeating the reduction with a planet added."""
     one = [(40.0, 100.0, 6e-9)]
     quiet = {"noise": False, "raw_contrast": 1e-30, "background_electron": 0.0}
-    signal = simulate_cube(one, **quiet).cube
+    signal = simulate_cube(one, frames=len(simulated.cube), **quiet).cube
     signal[signal < 1e-4 * signal.max()] = 0  # its own image ends somewhere
     y, x = np.indices(signal.shape[1:]) - signal.shape[1] // 2
     dx, dy = to_offsets(*one[0][:2])
     where = np.hypot(x - dx, y - dy) < 2 * reduction.fwhm_pixel
     subtraction = StarSubtraction(simulated.cube, simulated.angles_deg, reduction)
-    _, best = timed(lambda: subtraction.result(signal, where))
+    _, best = timed(lambda: subtraction.result(signal, where), repetitions)
     print(f"\nwith a planet added: {best[0]:.3f} s wall, {best[1]:.3f} s CPU", flush=True)
 
 

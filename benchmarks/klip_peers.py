@@ -1,6 +1,8 @@
 """The cube of `klip.py` reduced by pyKLIP or VIP, in an environment of theirs.
 
-    PYTHON klip_peers.py NAME FOLDER      # run by klip.py; NAME is pyklip, vip or vip_skimage
+    PYTHON klip_peers.py NAME FOLDER REPETITIONS      # run by klip.py
+
+NAME is pyklip, vip or vip_skimage.
 
 Reads ``cube.npz`` in the folder and writes ``NAME.npz`` with the image, North up and East left,
 and the wall and CPU times of each repetition.
@@ -18,17 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-REPETITIONS = 3
-
 
 def main() -> None:
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    name, folder, repetitions = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     with np.load(folder / "cube.npz") as stored:
         cube, angles = stored["cube"].astype(float), stored["angles_deg"]
     settings = json.loads((folder / "settings.json").read_text())
     reduce = {"pyklip": pyklip, "vip": vip, "vip_skimage": vip_skimage}[name]
     times = []
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
         before = cpu_s(), time.perf_counter()
         image = reduce(cube, angles, settings)
         times.append((time.perf_counter() - before[1], cpu_s() - before[0]))

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+
+from csst_cpic.star.leading_eigenvectors import leading_eigenvectors
 
 SMALLEST_EIGENVALUE: Final = 1e-12
 """Modes below this part of the largest eigenvalue are rounding errors."""
@@ -60,13 +61,7 @@ def _projected(
     gram: NDArray[np.float64], products: NDArray[np.float64], components: int
 ) -> NDArray[np.float64]:
     """Return the weights for frames that share all references; shape of `products`."""
-    count = len(gram)
-    values, vectors = eigh(
-        gram,
-        subset_by_index=(max(count - components, 0), count - 1),
-        overwrite_a=True,
-        check_finite=False,
-    )
+    values, vectors = leading_eigenvectors(gram, components)
     real = values > SMALLEST_EIGENVALUE * max(values[-1], 0.0)
     inverse = np.divide(1.0, values, out=np.zeros_like(values), where=real)
     return np.asarray(products @ vectors * inverse @ vectors.T)
