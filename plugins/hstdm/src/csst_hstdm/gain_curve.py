@@ -1,4 +1,7 @@
-"""`GainCurve`: gain and receiver temperature of one tuning over time."""
+"""`GainCurve`: gain and receiver temperature of one tuning over time.
+
+`uneven_gains` alone sees what the loads do not: a gain that differs from one OFF to the next.
+"""
 
 from __future__ import annotations
 

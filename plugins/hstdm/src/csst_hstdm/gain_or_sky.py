@@ -2,7 +2,8 @@
 
 A continuum source adds the same temperature to every channel, a change of gain the same part of
 the system temperature: ``c_on / c_off - 1 = s + (1 + s) T / T_sys``. The shape of T_sys over the
-band tells them apart, and so does time: a source passes the beam smoothly, a gain steps.
+band tells them apart, and so does time: a source passes the beam smoothly, a gain steps. Alone in
+seeing whole blocks of ONs, or all of them, with another gain than their OFFs.
 """
 
 from __future__ import annotations

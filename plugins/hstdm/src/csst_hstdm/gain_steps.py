@@ -1,4 +1,8 @@
-"""Steps of the gain in a series of dumps, told from drifts and from sources that pass the beam."""
+"""Steps of the gain in a series of dumps, told from drifts and from sources that pass the beam.
+
+What is sharp in time, of any state; the series is a block of dumps in `unstable_dumps`, before
+anything is calibrated, and ONs over their OFFs in `gain_or_sky`.
+"""
 
 from __future__ import annotations
 

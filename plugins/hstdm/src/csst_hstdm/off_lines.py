@@ -1,4 +1,7 @@
-"""Lines in the spectrum of an OFF position."""
+"""Lines in the spectrum of an OFF position.
+
+Those of ONs are looked for in Level 2, where baselines are fitted; an OFF has only its flanks.
+"""
 
 from __future__ import annotations
 

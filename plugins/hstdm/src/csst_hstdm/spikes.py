@@ -1,4 +1,7 @@
-"""Compiled search for spikes of single dumps and channels."""
+"""Compiled search for spikes of single dumps and channels.
+
+Lines are looked for here only to leave them alone: what the beam passes, or stares at, in counts.
+"""
 
 from __future__ import annotations
 

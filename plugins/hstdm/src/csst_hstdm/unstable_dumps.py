@@ -1,4 +1,7 @@
-"""Dumps whose gain or noise is not that of their neighbours."""
+"""Dumps whose gain or noise is not that of their neighbours.
+
+Alone in seeing steps within a block of loads or OFFs, before these are averaged.
+"""
 
 from __future__ import annotations
 

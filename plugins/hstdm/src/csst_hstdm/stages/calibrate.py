@@ -100,8 +100,9 @@ def calibrate(
         Of lines in an OFF, in units of the scatter; their channels are flagged ``off_line``.
     gain_jump
         Relative change of the gain from OFF to ON, from one OFF to the next against the loads, or
-        inside an interval between loads, from which on it is unstable. Continuum sources are
-        told from it by the shape of the system temperature and by the way they pass the beam.
+        inside an interval between loads, of the band or a part of it, from which on it is
+        unstable. ONs of one position are compared over all files. Continuum sources are told from
+        it by the shape of the system temperature and by the way they pass the beam.
 
     Returns
     -------
