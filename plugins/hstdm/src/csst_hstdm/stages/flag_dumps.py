@@ -68,8 +68,9 @@ def flag_dumps(
     A sample is a spike if its ratio to the median of dumps of the same state next to it in time
     stands out of the ratios of nearby channels: lines and drifts, which last for several dumps or
     are many channels wide, do not; nor do narrow lines, which the dumps of the sky before and after
-    have at the same frequency, as bright as the motion of the beam allows. The noise is that of the dump itself, from differences of
-    channels. Bits of a whole dump stand in the column ``flag`` as well.
+    have at the same frequency, as bright as the motion of the beam allows. The noise is that of the
+    dump itself, from differences of channels. Bits of a whole dump stand in the column ``flag`` as
+    well.
 
     Parameters
     ----------
