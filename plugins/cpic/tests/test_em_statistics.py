@@ -10,7 +10,6 @@ from scipy.stats import gamma
 from csst_cpic.register.em_statistics import (
     density,
     detection_probability,
-    detection_slope,
     exceeded_signal,
     excess_noise_factor,
 )
@@ -48,13 +47,6 @@ def test_the_density_is_the_direct_sum(rate, signal):
 def test_an_empty_pixel_is_never_detected_and_no_threshold_finds_every_electron():
     assert detection_probability(0.0, 0.1) == 0
     assert detection_probability(0.3, 0.0) == pytest.approx(-np.expm1(-0.3), rel=1e-14)
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_the_slope_is_that_of_the_probability(rate):
-    step = 1e-4 * rate
-    ends = detection_probability(np.array([rate - step, rate + step]), 0.2)
-    assert detection_slope(rate, 0.2) == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=2e-6)
 
 
 def test_the_inverse_tail_inverts():

@@ -37,6 +37,9 @@ def test_a_series_is_left_as_it_is(detector):
             frame(1, shape=(5, 176)),
             r"2 different shapes .*: \(136, 176\), \(5, 176\)",
         ),
+        (frame(1, position_angle=30.0 * u.deg), "2 different position angles: None, 30.0 deg"),
+        (frame(1, obs_id="40100000002"), "2 different observations: None, 40100000002"),
+        (frame(1, detector="EMCCD"), "2 different detectors: None, EMCCD"),
         (frame(1, em_gain=None), "2 different EM gains: 50.0, None"),
     ],
 )

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chndtr, chndtrinc, i0e, i1e
+from scipy.special import chndtr, chndtrinc, i1e
 
 Numbers: TypeAlias = float | NDArray[Any]
 """A number or an array; arrays broadcast against each other."""
@@ -84,13 +84,6 @@ def detection_probability(rate_electron: Numbers, threshold_electron: Numbers) -
     return np.asarray(
         chndtr(2 * np.asarray(rate_electron), 2.0, 2 * np.asarray(threshold_electron))
     )
-
-
-def detection_slope(rate_electron: Numbers, threshold_electron: Numbers) -> Array:
-    """Return the derivative of `detection_probability` by the rate: P(N = M)."""
-    rate, threshold = np.asarray(rate_electron, float), np.asarray(threshold_electron, float)
-    root = np.sqrt(rate) - np.sqrt(threshold)
-    return np.asarray(np.exp(-root * root) * i0e(2 * np.sqrt(rate * threshold)))
 
 
 def exceeded_signal(probability: Numbers, rate_electron: Numbers) -> Array:
