@@ -19,9 +19,15 @@ from csstcore.notes import collecting
 FWHM_PIXEL = 4.2
 
 
-def star(x: float, y: float, size: int = 61, seconds: float | None = 2.0) -> Image:
+def star(
+    x: float,
+    y: float,
+    size: int = 61,
+    seconds: float | None = 2.0,
+    fwhm_pixel: float = FWHM_PIXEL,
+) -> Image:
     row, column = np.mgrid[:size, :size]
-    radius = np.pi * 1.02899 / FWHM_PIXEL * np.hypot(column - x, row - y) + 1e-12
+    radius = np.pi * 1.02899 / fwhm_pixel * np.hypot(column - x, row - y) + 1e-12
     data = 1000.0 * (2 * j1(radius) / radius) ** 2
     time = None if seconds is None else seconds * u.s
     return Image(data.astype(np.float32), u.electron, meta=Meta(exposure_time=time))
@@ -83,6 +89,19 @@ def test_frames_with_a_flag_in_the_core_are_left_out() -> None:
     assert "1 of 2 frames" in str(notes.caveats)
     with pytest.raises(UnprocessableData, match="none of 1 frames"):
         measure_star([saturated])
+
+
+@pytest.mark.parametrize(
+    ("fwhm_pixel", "off_pixel", "in_core"), [(11.0, 4, True), (2.2, 2, False), (4.2, 2, True)]
+)
+def test_the_core_is_as_wide_as_the_star(fwhm_pixel: float, off_pixel: int, in_core: bool) -> None:
+    hit = star(30.0, 30.0, fwhm_pixel=fwhm_pixel)
+    hit.set_flag("bad", np.indices(hit.shape)[1] == 30 + off_pixel)
+    hit.flags[:30] = hit.flags[31:] = 0  # type: ignore[index]
+    frames = [hit, star(30.0, 30.0, fwhm_pixel=fwhm_pixel)]
+    with collecting() as notes:
+        measure_star(frames)
+    assert notes.metrics["star_frames"] == (1 if in_core else 2)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,15 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from csst_cpic.star.star_width import fwhm
 from csstcore.api import Image, UnprocessableData, caveat, metric, replace
 
-_SMOOTH_PIXEL = 1.5
-_WINDOW_SIGMA = 2.0
+_FIRST_SMOOTH_PIXEL = 1.5
+"""Where the star is looked for, before its width is known."""
+_SMOOTH_FWHM = 0.36
+_WINDOW_FWHM = 0.48
+"""Standard deviation of the window."""
 _ITERATIONS = 30
-_CORE_PIXEL = 2.5
+_CORE_FWHM = 0.6
+_WIDTH_FROM_PIXEL = 20
+"""The width of a star is measured from this much around it."""
 
 
 def measure_star(
@@ -28,9 +33,9 @@ def measure_star(
 ) -> Annotated[Image, "star"]:
     """Average frames of the star without coronagraph, centred, for contrasts and injection.
 
-    The star is looked for in each frame, its centre measured with a Gaussian window, and the
-    frame shifted with a quintic spline. Frames with a flagged pixel in the star's core are left
-    out. The background is zero already.
+    The star is looked for in each frame, its centre measured with a Gaussian window of its width,
+    and the frame shifted with a quintic spline. Frames with a flagged pixel in the star's core
+    (0.6 FWHM) are left out. The background is zero already.
 
     Parameters
     ----------
@@ -96,13 +101,16 @@ def _centre(frame: Image) -> tuple[float, float] | None:
     """Return row and column of the star; None if its core is flagged, or there is no star."""
     bad = frame.flagged() | ~np.isfinite(frame.data)
     values = np.where(bad, 0.0, frame.data.astype(np.float64))
-    smooth = gaussian_filter(values, _SMOOTH_PIXEL)
-    row, column = (float(k) for k in np.unravel_index(int(smooth.argmax()), smooth.shape))
-    y, x = np.indices(values.shape)
     if not values.max() > 0:
         return None
+    width = fwhm(_cut(frame, _peak(values, _FIRST_SMOOTH_PIXEL), _WIDTH_FROM_PIXEL))
+    if not np.isfinite(width):
+        return None
+    row, column = _peak(values, _SMOOTH_FWHM * width)
+    y, x = np.indices(values.shape)
+    sigma = _WINDOW_FWHM * width
     for _ in range(_ITERATIONS):
-        window = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * _WINDOW_SIGMA**2)) * values
+        window = np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * sigma**2)) * values
         total = window.sum()
         if not total > 0:
             return None
@@ -113,8 +121,14 @@ def _centre(frame: Image) -> tuple[float, float] | None:
             break
         if not (0 <= row < values.shape[0] and 0 <= column < values.shape[1]):
             return None
-    core = np.hypot(y - row, x - column) <= _CORE_PIXEL
+    core = np.hypot(y - row, x - column) <= _CORE_FWHM * width
     return None if bad[core].any() else (row, column)
+
+
+def _peak(values: NDArray[np.float64], smooth_pixel: float) -> tuple[float, float]:
+    smooth = gaussian_filter(values, smooth_pixel)
+    row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    return float(row), float(column)
 
 
 def _cut(frame: Image, centre: tuple[float, float], half: int) -> NDArray[np.float64]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 
-def fwhm(star: NDArray[np.float32]) -> float:
+def fwhm(star: NDArray[np.floating[Any]]) -> float:
     """Return the full width at half maximum, in pixels, of a star on the central pixel.
 
     From the mean over circles of a cubic spline through the pixels.
