@@ -43,7 +43,7 @@ def band_step(change: Plane, limit: float) -> float:
     total = np.concatenate([[0.0], np.cumsum(np.where(good, change, 0.0))])
     count = np.concatenate([[0], np.cumsum(good)])
 
-    def contrast(near: int, far: int) -> Plane:
+    def contrast(at: NDArray[np.intp], near: int, far: int) -> Plane:
         sides = []
         for first, last in ((at + near, at + far), (at - far, at - near)):
             number = count[last] - count[first]
@@ -52,12 +52,11 @@ def band_step(change: Plane, limit: float) -> float:
             sides.append(np.where(2 * number >= far - near, value, np.nan))
         return np.asarray(sides[0] - sides[1])
 
-    step = contrast(0, reach)
-    size = np.abs(step)
-    found = size > max(limit, 2 * SURE * noise * np.sqrt(2 / reach))
-    found &= contrast(*PIECES[:2]) * np.sign(step) > size / 2 + SURE * noise * np.sqrt(
-        2 / PIECES[1]
-    )
+    step = contrast(at, 0, reach)
+    found = np.abs(step) > max(limit, 2 * SURE * noise * np.sqrt(2 / reach))
+    at, step = at[found], step[found]
+    size, sign = np.abs(step), np.sign(step)
+    sharp = contrast(at, *PIECES[:2]) * sign > size / 2 + SURE * noise * np.sqrt(2 / PIECES[1])
     for near, far in pairwise(PIECES):
-        found &= np.abs(contrast(near, far) * np.sign(step) - size) < EVEN * size
-    return float(step[found][np.argmax(size[found])]) if found.any() else 0.0
+        sharp &= np.abs(contrast(at, near, far) * sign - size) < EVEN * size
+    return float(step[sharp][np.argmax(size[sharp])]) if sharp.any() else 0.0
