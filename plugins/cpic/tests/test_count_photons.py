@@ -123,6 +123,15 @@ def test_hits_are_left_out_frame_by_frame(detector):
     assert notes.metrics == {"counted_frames": 60, "uncountable_pixels": 360}
 
 
+def test_what_is_lost_in_one_frame_is_counted_in_the_others(detector):
+    frames = signals(np.random.default_rng(10), np.full((60, 60), 0.1), 60)
+    frames[0].data[:20] = np.nan
+    frames[0].set_flag("bad", np.indices((60, 60))[0] < 20)
+    counted = count_photons(frames, detector)
+    assert not counted.flagged("bad").any()
+    assert counted.data[:20].mean() == pytest.approx(0.1, rel=0.1)
+
+
 def test_a_single_frame_can_be_counted(detector):
     (image,) = signals(np.random.default_rng(11), np.full((300, 300), 0.05), 1)
     counted = count_photons([image], detector)

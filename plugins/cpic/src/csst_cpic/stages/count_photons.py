@@ -40,7 +40,7 @@ ALL_DETECTED = 1e-4
 be the faint draws only. With 100 frames it is reached at 2.6 electron, with 40 at 1.7."""
 
 LASTING = ("bad", "hot", "warm")
-"""Flags of the first frame that the rate keeps."""
+"""Flags that the rate keeps, where every frame has them: rows are lost in one frame."""
 
 
 def count_photons(
@@ -82,9 +82,9 @@ def count_photons(
         out below 0. Flagged ``saturated`` where every frame detected something: then the rate is
         a lower limit; and where that has a chance of 1e-4 or more by the brightest pixel around,
         whatever the pixel itself had: else only its low results would stay (from 2.6 electron
-        with 100 frames, 1.7 with 40; counting is no better than the mean from 1.3 on). Variances of few detections are those of the surroundings. NaN and
-        flagged ``cosmic_ray`` where no frame could be used. Metrics:
-        ``counted_frames`` and ``uncountable_pixels``.
+        with 100 frames, 1.7 with 40; counting is no better than the mean from 1.3 on). Variances of
+        few detections are those of the surroundings. NaN and flagged ``cosmic_ray`` where no frame
+        could be used. Metrics: ``counted_frames`` and ``uncountable_pixels``.
 
     Raises
     ------
@@ -111,6 +111,7 @@ def count_photons(
     output = RegisterOutput.of_stages(gain, noise, detector.register_stages, serial)
     curve = _curve(output, threshold_noises * output.noise_electron)
     detected, used = np.zeros(first.shape, np.int32), np.zeros(first.shape, np.int32)
+    common = np.full(first.shape, np.iinfo(np.uint16).max, np.uint16)
 
     def count(rows: slice) -> None:
         for frame in frames:
@@ -118,11 +119,13 @@ def count_photons(
             if frame.flags is not None:
                 usable &= (frame.flags[rows] & frame.bit("cosmic_ray")) == 0
             used[rows] += usable
+            common[rows] &= 0 if frame.flags is None else frame.flags[rows]
             detected[rows] += usable & (frame.data[rows] > curve.threshold_electron)
 
     each(count, pieces(first.shape[0]))
     rate, _ = curve.estimate(detected, np.maximum(used, 1))
-    usual = ~first.flagged(*LASTING)
+    always = replace(first, flags=common)
+    usual = ~always.flagged(*LASTING)
     fraction = _expected_fraction(detected, used, usual)
     exact = curve.frame_variance(curve.rate(fraction)) / np.maximum(used, 1)
     variance = exact.astype(np.float32)
@@ -132,7 +135,7 @@ def count_photons(
     bits = dict(first.flag_bits)
     result = Image(rate, u.electron, variance, wcs=first.wcs, meta=meta, flag_bits=bits)
     for name in LASTING:
-        result.set_flag(name, first.flagged(name))
+        result.set_flag(name, always.flagged(name))
     full = ((detected == used) | _too_bright(fraction, used, usual)) & (used > 0)
     result.set_flag("saturated", full)
     result.set_flag("cosmic_ray", used == 0)
