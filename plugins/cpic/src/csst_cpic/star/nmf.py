@@ -23,7 +23,8 @@ def nmf_models(
 
     After Ren et al. (2018, ApJ 852, 104), but the references are factorised component by
     component (Cichocki & Phan 2009, IEICE Trans. E92-A, 708), in a tenth of the steps that
-    multiplicative updates take. Each frame is fitted with amplitudes that are not negative.
+    multiplicative updates take. Each frame is fitted with amplitudes that are not negative
+    and a level of either sign, without which a mean is left that counts as flux of companions.
     Components are made once for all frames with the same references: quick with a library,
     slow where the rotation gives each frame its own.
 
@@ -50,9 +51,11 @@ def nmf_models(
         if not chosen.any():
             continue
         basis = non_negative_components(positive[chosen], components)
+        shapes = basis - basis.mean(axis=1, keepdims=True)
         for frame in np.flatnonzero(which.ravel() == number):
-            amplitudes, _ = nnls(basis.T, frames[frame])
-            models[frame] = amplitudes @ basis
+            level = frames[frame].mean()
+            amplitudes, _ = nnls(shapes.T, frames[frame] - level)
+            models[frame] = amplitudes @ shapes + level
     return models
 
 
