@@ -82,9 +82,9 @@ def count_photons(
         out below 0. Flagged ``saturated`` where every frame detected something: then the rate is
         a lower limit; and where that has a chance of 1e-4 or more by the brightest pixel around,
         whatever the pixel itself had: else only its low results would stay (from 2.6 electron
-        with 100 frames, 1.7 with 40; counting is no better than the mean from 1.3 on). Variances of
-        few detections are those of the surroundings. NaN and flagged ``cosmic_ray`` where no frame
-        could be used. Metrics: ``counted_frames`` and ``uncountable_pixels``.
+        with 100 frames, 1.7 with 40; counting is no better than the mean from 1.3 on). Variances
+        of few detections are those of the surroundings. NaN and flagged ``cosmic_ray`` where no
+        frame could be used. Metrics: ``counted_frames`` and ``uncountable_pixels``.
 
     Raises
     ------
