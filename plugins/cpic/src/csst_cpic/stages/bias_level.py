@@ -53,7 +53,8 @@ def subtract_bias_level(
     require_unit(image, u.adu)
     require_shape(image, detector.raw_shape, "the raw frame of the detector")
     lost = image.flagged("bad")
-    whole = ~(lost[detector.prescan].any(axis=1) | lost[detector.overscan].any(axis=1))
+    outside = np.hstack((lost[detector.prescan], lost[detector.overscan]))
+    whole = np.asarray(~outside.any(axis=1))
     prescan, overscan = (
         np.asarray(image.data[region][whole], np.float32)
         for region in (detector.prescan, detector.overscan)

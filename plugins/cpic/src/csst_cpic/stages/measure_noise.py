@@ -140,7 +140,7 @@ def _light(
 
     mean = around(own)
     variance = np.maximum(around((own - mean) ** 2), np.finfo(np.float32).tiny)
-    noise = (excess * np.maximum(mean, 0) + read_noise**2) / frames
+    noise = np.asarray((excess * np.maximum(mean, 0) + read_noise**2) / frames, np.float32)
     part = np.sqrt(np.clip(1 - around(noise) / variance, 0, 1))
     return np.asarray(mean + part * (own - mean), np.float32), variance
 
