@@ -45,6 +45,7 @@ def observations() -> Iterator[dict[str, float | str]]:
                "em_gain": HIGH_GAIN, "lamp_electron_per_s": 1.0}  # fmt: skip
     for level in (8000.0, 15_000.0):
         yield {"file_type": "CTI", "frames": 16, "lamp_electron_per_s": level / 10}
+    yield {"file_type": "CIC", "frames": 4, "exposure_time_s": 0.0, "em_gain": 1.0}  # linearity
     yield {"file_type": "CIC", "frames": 110, "exposure_time_s": 0.0, "em_gain": HIGH_GAIN}
     yield {"file_type": "DARK", "frames": 40, "exposure_time_s": 100.0, "em_gain": HIGH_GAIN}
     yield {"file_type": "FLAT", "frames": 12, "lamp_electron_per_s": 3000.0}

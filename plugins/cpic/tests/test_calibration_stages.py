@@ -195,6 +195,34 @@ def test_a_pixel_of_one_exposure_time_is_bad(detector) -> None:
     assert find_hot_pixels(dark, detector).flagged("bad").ravel()[777]
 
 
+def test_clock_induced_charge_alone_makes_no_dark(detector) -> None:
+    """Linearity wants it at its EM gains, from the same folder."""
+    with pytest.raises(NotApplicable, match="EM gain 1000: there are frames of clocking only"):
+        fit_dark_and_cic(darks(detector, times=(0.0,), frames=3), detector)
+    with pytest.raises(NotApplicable, match="there is no dark"):
+        find_hot_pixels(None, detector)
+
+
+def test_pictures_show_counts_of_few_and_say_what_cannot_fail(detector) -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(0.01, (50, 50, 50)).mean(axis=0).astype(np.float32)
+    counts[7, 7] = 30.0  # a hot one
+    cic = Image(counts, u.electron, np.full_like(counts, 0.01 / 50))
+    assert np.median(counts) == 0
+    for axes in figures.profiles(cic).axes:
+        (line, *_) = axes.containers[0]
+        assert 0.007 < np.mean(line.get_ydata()) < 0.013
+    ramp = QTable(
+        {
+            "exposure_time": [0.0, 20.0, 100.0] * u.s,
+            **{name: [0.01, 0.03, 0.1] * u.electron for name in ("charge", "charge_error", "fit")},
+        }
+    )
+    two, three = (figures.dark_ramp(Table(rows)).axes[0].get_title() for rows in (ramp[:2], ramp))
+    assert "2 exposure times: the line goes through them in any case" in two
+    assert not three
+
+
 def test_mixed_em_gains_and_single_exposure_times_are_refused(detector) -> None:
     mixed = darks(detector, frames=2) + darks(detector, frames=2, em_gain=300.0)
     with pytest.raises(UnprocessableData, match="the EM gains 300, 1000; expected one"):

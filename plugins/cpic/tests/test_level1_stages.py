@@ -231,6 +231,20 @@ def test_the_flags_of_the_mask_are_taken_over_by_name():
 # Dark current, clock-induced charge, background
 
 
+@pytest.mark.parametrize(("gain", "caveats"), [(980.0, 0), (300.0, 1), (1.0, 1)])
+def test_clock_induced_charge_of_another_em_gain_is_a_caveat(gain: float, caveats: int) -> None:
+    meta = Meta(em_gain=gain * u.one, exposure_time=10.0 * u.s)
+    image = Image(np.ones((4, 4), np.float32), u.electron, meta=meta)
+    dark = Image(np.zeros((4, 4), np.float32), u.electron / u.s)
+    charge = np.full((4, 4), 0.01, np.float32)
+    cic = Image(charge, u.electron, meta=Meta(em_gain=1020.0 * u.one))
+    with collecting() as notes:
+        left = subtract_dark_and_cic(image, dark, cic)
+    assert len(notes.caveats) == caveats
+    assert all("EM gain 1020 is subtracted at" in text for text in notes.caveats)
+    np.testing.assert_allclose(left.data, 0.99)
+
+
 def test_dark_current_grows_with_time_and_clock_induced_charge_does_not():
     dark = Image(np.full((4, 4), 0.002, np.float32), RATE, np.full((4, 4), 1e-8, np.float32))
     cic = Image(np.full((4, 4), 0.006, np.float32), u.electron, np.full((4, 4), 1e-7, np.float32))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from csst_cpic.camera.transfer import DIRECTIONS
 from csstcore.api import Image, Table
 
 OUTLIER_SIGMA = 20.0
 """Pixels farther from the median, hot ones above all, take no part in a profile."""
+
+LEAST_TIMES = 3
+"""Exposure times from which a straight line can fail."""
 
 
 def em_gains(table: Table) -> Figure:
@@ -58,6 +62,8 @@ def dark_ramp(table: Table) -> Figure:
     top.errorbar(seconds, charge, error, fmt="o", markersize=4, label="mean of the pixels")
     top.plot(seconds, fit, label="clock-induced charge + dark current")
     top.set(ylabel="charge (electron)", ylim=(0, None))
+    if len(seconds) < LEAST_TIMES:
+        top.set_title(f"{len(seconds)} exposure times: the line goes through them in any case")
     top.legend()
     bottom.errorbar(seconds, (charge - fit) / error, 1.0, fmt="o", markersize=4)
     bottom.axhline(0.0, color="0.6", linewidth=1)
@@ -92,9 +98,7 @@ def profiles(image: Image) -> Figure:
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     usable = np.isfinite(image.data) & ~image.flagged()
     if usable.any():
-        middle = np.median(image.data[usable])
-        spread = 1.4826 * np.median(np.abs(image.data[usable] - middle))
-        usable &= np.abs(image.data - middle) <= OUTLIER_SIGMA * spread
+        usable &= np.abs(image.data - np.median(image.data[usable])) <= _reach(image, usable)
     variance = np.zeros(image.shape) if image.variance is None else image.variance
     for axes, name, axis in zip(figure.subplots(1, 2), ("row", "column"), (1, 0), strict=True):
         number = usable.sum(axis=axis)
@@ -111,3 +115,16 @@ def profiles(image: Image) -> Figure:
         )
         axes.set(title=f"mean of each {name}", xlabel=f"{name} (pixel)", ylabel=f"{image.unit}")
     return figure
+
+
+def _reach(image: Image, usable: NDArray[np.bool_]) -> float:
+    """Return how far from the median a usual pixel may be.
+
+    Most pixels of few electrons have counted none, so their median deviation is 0: the median
+    error is taken where it is larger.
+    """
+    values = image.data[usable]
+    spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    if image.variance is not None:
+        spread = max(spread, float(np.sqrt(np.median(image.variance[usable]))))
+    return OUTLIER_SIGMA * spread if spread > 0 else np.inf

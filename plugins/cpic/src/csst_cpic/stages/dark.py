@@ -5,10 +5,18 @@ from __future__ import annotations
 import astropy.units as u
 import numpy as np
 
-from csst_cpic.camera.agreement import exposure_time_second, require_shape, require_unit
-from csstcore.api import Image, InPlace, Reference, each, pieces, replace
+from csst_cpic.camera.agreement import (
+    em_gain_of,
+    exposure_time_second,
+    require_shape,
+    require_unit,
+)
+from csstcore.api import Image, InPlace, Reference, caveat, each, pieces, replace
 
 RATE_UNIT = u.electron / u.s
+
+SAME_GAIN = 0.1
+"""Logarithm of a ratio of EM gains: between a measured and a commanded one."""
 
 
 def subtract_dark_and_cic(
@@ -17,7 +25,9 @@ def subtract_dark_and_cic(
     """Subtract the dark current of the exposure and the clock-induced charge of a frame.
 
     The variances of both references are added, the dark's times the exposure time squared.
-    The noise of the charge itself is in the variance already (`estimate_variance`).
+    The noise of the charge itself is in the variance already (`estimate_variance`). The part of
+    clock-induced charge that arises in the register changes with the EM gain: where that of the
+    reference is another one, it is subtracted all the same, with a caveat.
 
     Parameters
     ----------
@@ -38,6 +48,7 @@ def subtract_dark_and_cic(
     require_unit(cic, u.electron, "clock-induced charge")
     require_shape(image, dark.shape, "the dark")
     require_shape(image, cic.shape, "the clock-induced charge")
+    _compare_gains(image, cic)
     seconds = np.float32(exposure_time_second(image))
     known = dark.variance is not None or cic.variance is not None
     variance = np.zeros(image.shape, np.float32) if known else None
@@ -56,3 +67,11 @@ def subtract_dark_and_cic(
 
     each(subtract, pieces(image.shape[0]))
     return replace(image, variance=variance)
+
+
+def _compare_gains(image: Image, cic: Image) -> None:
+    if image.meta.em_gain is None or cic.meta.em_gain is None:
+        return
+    own, other = em_gain_of(image), em_gain_of(cic)
+    if abs(np.log(own / other)) > SAME_GAIN:
+        caveat(f"the clock-induced charge of EM gain {other:g} is subtracted at {own:g}")

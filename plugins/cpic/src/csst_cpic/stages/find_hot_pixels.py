@@ -10,11 +10,11 @@ from pydantic import Field
 from csst_cpic.camera.agreement import require_shape, require_unit
 from csst_cpic.detector import Detector
 from csst_cpic.stages.dark import RATE_UNIT
-from csstcore.api import Image, Reference, metric
+from csstcore.api import Image, NotApplicable, Reference, metric
 
 
 def find_hot_pixels(
-    dark: Image,
+    dark: Image | None,
     detector: Reference[Detector],
     *,
     significance: Annotated[float, Field(gt=0)] = 5.0,
@@ -25,7 +25,8 @@ def find_hot_pixels(
     ----------
     dark
         Dark rate in electron / s with variance. What is flagged ``bad`` there stays so; what is
-        ``saturated`` without light is hot, though its rate is not known.
+        ``saturated`` without light is hot, though its rate is not known. None where frames of an
+        EM gain are of clocking only.
     detector
         Rates from which a pixel is warm, and hot.
     significance
@@ -40,9 +41,13 @@ def find_hot_pixels(
 
     Raises
     ------
+    NotApplicable
+        If there is no dark.
     UnprocessableData
         If shape or unit do not fit.
     """
+    if dark is None:
+        raise NotApplicable("there is no dark")
     require_unit(dark, RATE_UNIT, "dark")
     require_shape(dark, detector.shape, "the active area of the detector")
     rate = np.asarray(dark.data, np.float32)

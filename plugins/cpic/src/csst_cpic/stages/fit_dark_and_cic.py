@@ -28,6 +28,7 @@ from csst_cpic.stages.dark import RATE_UNIT
 from csstcore.api import (
     Image,
     Meta,
+    NotApplicable,
     Reference,
     Table,
     UnprocessableData,
@@ -85,6 +86,8 @@ def fit_dark_and_cic(
 
     Raises
     ------
+    NotApplicable
+        If all exposure times are 0: clock-induced charge for the linearity alone.
     UnprocessableData
         If the frames have several EM gains or one exposure time, or units or shapes do not fit.
     """
@@ -99,6 +102,8 @@ def fit_dark_and_cic(
             f"the dark frames have the EM gains {', '.join(f'{gain:g}' for gain in gains)}; "
             "expected one, with which clock-induced charge changes"
         )
+    if not any(exposure_time_second(image) for image in frames):
+        raise NotApplicable(f"EM gain {gains[0]:g}: there are frames of clocking only, no dark")
     noise = read_noise_electron(frames[0], detector)
     output = RegisterOutput.of_stages(gains[0], noise, detector.register_stages)
     sets = by(exposure_time_second, frames)
