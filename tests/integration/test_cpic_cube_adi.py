@@ -112,3 +112,5 @@ def test_lost_frames_are_left_out_and_named(tmp_path: Path) -> None:
     assert_the_planet_is_there(companions)
     assert "without an angle: 3" in str(record["caveats"])
     assert "7 (no star)" in str(record["caveats"])
+    assert "above 40 times their error" in str(record["caveats"])
+    assert "leave out the noise of companions' own photons" in str(record["caveats"])

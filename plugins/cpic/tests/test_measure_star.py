@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.special import j1
 
-from csst_cpic.planets.repeated import star_scales
+from csst_cpic.planets.repeated import photon_variance, star_scales
 from csst_cpic.stages.measure_star import measure_star
 from csst_cpic.stages.orient_frames import orient_frames
 from csst_cpic.star.star_width import fwhm
-from csstcore.api import Cube, Image, Meta, Table, UnprocessableData
+from csstcore.api import Cube, Image, Meta, Table, UnprocessableData, replace
 from csstcore.notes import collecting
 
 FWHM_PIXEL = 4.2
@@ -144,6 +144,14 @@ def test_angles_of_a_file_of_their_own_count_first() -> None:
 def test_angles_can_grow_the_other_way_and_have_a_zero_point() -> None:
     turned = orient_frames([frame(30.0, 0.02)], angle_sign=-1, north_offset_deg=-2.5)
     assert angles_of(turned) == [327.5]
+
+
+def test_the_gain_gives_counts_their_photon_noise() -> None:
+    (oriented,) = orient_frames([frame(1.0, 0.02)], gain_electron_per_adu=4.0)
+    assert oriented is not None
+    counts = Cube(np.zeros((3, 9, 9), np.float32), u.adu, meta=oriented.meta)
+    assert photon_variance(counts) == pytest.approx(0.25)
+    assert photon_variance(replace(counts, meta=Meta())) == 0.0
 
 
 def test_a_frame_without_an_angle_is_left_out_and_named() -> None:

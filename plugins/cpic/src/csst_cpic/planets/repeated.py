@@ -82,10 +82,12 @@ def photon_variance(cube: Cube) -> float:
     """Return the variance that a unit of flux brings along.
 
     The slope of the variances of a cube over its values, which holds the excess noise of a
-    multiplying register. A cube of electrons without variances is of a CCD; of any other, the
-    gain is unknown, and 0 is returned.
+    multiplying register. Without variances a cube of electrons is of a CCD, and one of counts
+    with a gain as well; of any other nothing is known, and 0 is returned.
     """
     if cube.variance is None:
+        if cube.unit == u.adu and cube.meta.gain is not None:
+            return float(1.0 / cube.meta.gain.to_value(u.electron / u.adu))
         return 1.0 if cube.unit == u.electron else 0.0
     step = max(cube.data.size // _SAMPLE, 1)
     values = without_flagged(cube).ravel()[::step].astype(np.float64)

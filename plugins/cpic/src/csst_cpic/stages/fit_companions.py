@@ -26,6 +26,8 @@ from csstcore.api import (
     caveat,
 )
 
+_BRIGHT = 40.0
+"""Above this ratio of contrast and error, the image of the star is no longer exact enough."""
 _ROUNDS = 2
 """Neighbours change each other's fits: each is fitted again with the others taken out."""
 _NEAR_FWHM = 5.0
@@ -98,6 +100,7 @@ def fit_companions(
     failed = sum(fit is None or not fit.converged for fit in fits)
     if failed:
         caveat(f"the fit of {failed} of {len(fits)} companions does not converge")
+    _say_what_errors_leave_out(experiment, fits, contrast_relative_error)
     calibration = (
         centre_error_pixel,
         plate_scale_relative_error,
@@ -134,6 +137,20 @@ _COLUMNS = {
     "converged": None,
     "apertures": None,
 }
+
+
+def _say_what_errors_leave_out(
+    experiment: Experiment, fits: Sequence[CompanionFit | None], contrast_relative_error: float
+) -> None:
+    good = [fit for fit in fits if fit is not None and fit.converged]
+    if good and not experiment.photon_variance > 0:
+        caveat("the gain is unknown: errors leave out the noise of companions' own photons")
+    bright = [fit for fit in good if fit.source.contrast > _BRIGHT * fit.contrast_error]
+    if bright and not contrast_relative_error:
+        caveat(
+            f"{len(bright)} of {len(good)} companions are above {_BRIGHT:g} times their error, "
+            "which leaves out how much the image of the star changes: set contrast_relative_error"
+        )
 
 
 def _fit_all(experiment: Experiment, guesses: Sequence[Source]) -> list[CompanionFit | None]:

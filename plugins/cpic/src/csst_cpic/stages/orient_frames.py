@@ -19,6 +19,7 @@ def orient_frames(
     angle_sign: Literal[1, -1] = 1,
     north_offset_deg: float = 0.0,
     plate_scale_mas: Annotated[float, Field(gt=0)] | None = None,
+    gain_electron_per_adu: Annotated[float, Field(gt=0)] | None = None,
 ) -> Annotated[Sequence[Image | None], "frames"]:
     """Give frames of any telescope the position angle of their +y axis, and their scale.
 
@@ -39,6 +40,8 @@ def orient_frames(
         Added to each angle (after its sign): the position angle of +y where the angle is 0.
     plate_scale_mas
         Of a pixel; without it, that of the file.
+    gain_electron_per_adu
+        Electrons of a count, for the photon noise of companions; without it, that of the file.
 
     Returns
     -------
@@ -71,9 +74,15 @@ def orient_frames(
         scale = frame.meta.pixel_scale if plate_scale_mas is None else plate_scale_mas * u.mas
         if scale is None:
             raise UnprocessableData("the frames give no plate scale: set plate_scale_mas")
+        gain = frame.meta.gain
+        if gain_electron_per_adu is not None:
+            gain = gain_electron_per_adu * u.electron / u.adu
         turned = angle_sign * angle.to(u.deg) + north_offset_deg * u.deg
         meta = replace(
-            frame.meta, position_angle=turned % (360 * u.deg), pixel_scale=scale.to(u.arcsec)
+            frame.meta,
+            position_angle=turned % (360 * u.deg),
+            pixel_scale=scale.to(u.arcsec),
+            gain=gain,
         )
         oriented.append(replace(frame, meta=meta))
     return oriented
