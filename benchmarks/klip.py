@@ -9,8 +9,7 @@
 The cube is that of `csst_sim.cpic.direct.simulate_cube`: 40 x 161 x 161 or more frames, 60 degrees
 of rotation, four planets. All tools get the same annuli, sectors, modes and exclusion, two cores,
 and one thread of BLAS in each process; their images are measured with one estimator of signal over
-noise, at the true places of the planets. The best of several repetitions counts, with compiled
-code warm.
+noise, at the true places of the planets. The best of several repetitions counts.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def timed(
     work: Callable[[], ReducedCube], repetitions: int
 ) -> tuple[ReducedCube, tuple[float, float]]:
     """Return the last result and the least wall and CPU time."""
-    result, times = work(), []
+    times = []
     for _ in range(repetitions):
         before = time.perf_counter(), time.process_time()
         result = work()
