@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from csst_cpic.cosmic_rays.drift import drifts
 from csst_cpic.register.tail_table import TailTable, exceeded
 from csstcore.api import compiled
 
@@ -65,6 +66,7 @@ def pixel_statistics(
     widths: NDArray[np.float64],
     rate: NDArray[np.float32],
     variability: NDArray[np.float32],
+    drifting: NDArray[np.bool_],
 ) -> None:
     """Write the mean of each pixel without outliers, and its variance beyond the model's.
 
@@ -79,6 +81,8 @@ def pixel_statistics(
     rate, variability
         Results, electron and electron^2; NaN and 0 without a value. Variability is 0 unless the
         order statistics are wider than the model by more than chance.
+    drifting
+        Result: whether the rate changes through the series.
     """
     frames, pixels = values.shape
     size = trimmed(frames) + 1
@@ -94,7 +98,7 @@ def pixel_statistics(
             number += 1
             _insert_highest(highest, value)
             _insert_lowest(lowest, value)
-        variability[p] = 0.0
+        variability[p], drifting[p] = 0.0, False
         if number == 0:
             rate[p] = np.nan
             continue
@@ -123,3 +127,5 @@ def pixel_statistics(
                 model = table.excess_noise * max(mean, 0.0) + table.noise_variance
                 variability[p] = max(width * width - model, 0.0)
         rate[p] = mean
+        limit = max(limit, mean + above + 3.0 * np.sqrt(variability[p]))
+        drifting[p] = drifts(values[:, p], mean, limit, table)

@@ -13,6 +13,7 @@ from scipy.ndimage import median_filter
 from scipy.special import ndtri
 
 from csst_cpic.camera.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
+from csst_cpic.cosmic_rays.drift import Drift, drifting_levels, follow
 from csst_cpic.cosmic_rays.growth import find_hits
 from csst_cpic.cosmic_rays.hit_levels import hit_levels
 from csst_cpic.cosmic_rays.stack_statistics import order_widths, pixel_statistics
@@ -85,11 +86,14 @@ def flag_cosmic_rays(
 
     Notes
     -----
-    A pixel whose order statistics scatter more than the model says (a moving star, a changing
-    speckle) gets that scatter added to its noise; in less than 8 frames at least that of a motion
-    by 0.3 pixels. Less than 3 frames hardly tell hits from light, and get a caveat: of two, the
-    lower value is the rate; a single one is compared with three times the median of the 5 x 5
-    pixels around.
+    Where the means of eight frames each differ more than by chance, the rate changes (a speckle
+    that drifts): there it is that of a line through the nine frames before and after, without
+    the frame itself, and what scatters about the lines more than the model, as a part of the
+    light, is added to the noise. A pixel whose order statistics scatter more than the model says
+    (a moving star, a changing speckle) gets that scatter added to its noise; in less than 8
+    frames at least that of a motion by 0.3 pixels. Less than 3 frames hardly tell hits from
+    light, and get a caveat: of two, the lower value is the rate; a single one is compared with
+    three times the median of the 5 x 5 pixels around.
     """
     for frame in frames:
         require_unit(frame, u.electron)
@@ -99,21 +103,27 @@ def flag_cosmic_rays(
     first = frames[0]
     em_gain, noise = em_gain_of(first), read_noise_electron(first, detector)
     output = RegisterOutput.of_stages(em_gain, noise, detector.register_stages)
-    rate, variability = _rates(frames, output)
-    seed, neighbour = (
-        _level(rate, variability, len(frames), output, probability)
-        for probability in (seed_probability, neighbour_probability)
-    )
+    rate, variability, drift = _rates(frames, output)
+    probabilities = (seed_probability, neighbour_probability)
+    levels = [_level(rate, variability, len(frames), output, chance) for chance in probabilities]
     tail = tail_table(output, TAIL)
+    least = FEWEST_NOISES * output.noise_electron
 
-    def find(frame: Image) -> Mask:
+    def find(number: int) -> Mask:
+        frame = frames[number]
         state = np.empty(frame.shape, np.uint8)
         data = np.asarray(frame.data, np.float32)
-        least = FEWEST_NOISES * output.noise_electron
-        find_hits(data, rate, seed, neighbour, tail, least, state)
+        own, seed, neighbour = rate, *levels
+        if drift.place.size:
+            own = _changed(rate, drift.place, drift.rate[number])
+            seed, neighbour = (
+                _changed(plane, drift.place, _drifting_level(drift, number, output, probability))
+                for plane, probability in zip(levels, probabilities, strict=True)
+            )
+        find_hits(data, own, seed, neighbour, tail, least, state)
         return Mask(state.view(np.bool_), frame.meta)
 
-    masks = each(find, frames)
+    masks = each(find, range(len(frames)))
     number = sum(int(np.count_nonzero(mask.mask)) for mask in masks)
     metric("cosmic_ray_pixels", number)
     metric("cosmic_ray_fraction", number / (len(frames) * rate.size))
@@ -145,25 +155,43 @@ def set_flags(image: InPlace[Image], cosmic_rays: Mask) -> Image:
     return image
 
 
-def _rates(frames: Sequence[Image], output: RegisterOutput) -> tuple[Plane, Plane]:
-    """Return rate and variability of every pixel, by row tiles in threads."""
+def _rates(frames: Sequence[Image], output: RegisterOutput) -> tuple[Plane, Plane, Drift]:
+    """Return rate and variability of every pixel and what drifts, by row tiles in threads."""
     shape = frames[0].shape
+    rate, variability = np.empty(shape, np.float32), np.zeros(shape, np.float32)
     if len(frames) == 1:
-        return _surroundings(frames[0].data), np.zeros(shape, np.float32)
-    rate, variability = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        rate[:] = _surroundings(frames[0].data)
+        return rate, variability, _joined([], 1)
     table, widths = tail_table(output, OUTLIER), order_widths(len(frames))
 
-    def measure(rows: slice) -> None:
+    def measure(rows: slice) -> Drift:
         values = np.stack([np.asarray(frame.data[rows], np.float32) for frame in frames])
         values = values.reshape(len(frames), -1)
-        pixel_statistics(values, table, widths, rate[rows].ravel(), variability[rows].ravel())
+        own, scatter = rate[rows].ravel(), variability[rows].ravel()
+        drifting = np.empty(own.size, np.bool_)
+        pixel_statistics(values, table, widths, own, scatter, drifting)
+        place = np.flatnonzero(drifting)
+        local, variance = np.empty((2, len(frames), place.size), np.float32)
+        follow(values[:, place], own[place], scatter[place], table, local, variance)
+        return Drift(place + rows.start * shape[1], local, variance)
 
     height = max(TILE_VALUES // (len(frames) * shape[1]), 1)
-    each(measure, (slice(y, min(y + height, shape[0])) for y in range(0, shape[0], height)))
+    tiles = (slice(y, min(y + height, shape[0])) for y in range(0, shape[0], height))
+    drift = _joined(each(measure, tiles), len(frames))
     if len(frames) < SCATTER_SEEN:
         along_y, along_x = np.gradient(np.nan_to_num(rate))
         np.maximum(variability, MOTION_PIXEL**2 * (along_y**2 + along_x**2), out=variability)
-    return rate, variability
+    return rate, variability, drift
+
+
+def _joined(parts: Sequence[Drift], frames: int) -> Drift:
+    nothing = np.empty((frames, 0), np.float32)
+    place = np.concatenate([np.empty(0, np.intp), *(part.place for part in parts)])
+    rate, variance = (
+        np.concatenate([nothing, *planes], axis=1)
+        for planes in ([part.rate for part in parts], [part.variance for part in parts])
+    )
+    return Drift(place, rate, variance)
 
 
 def _surroundings(data: Plane) -> Plane:
@@ -179,3 +207,18 @@ def _level(
     sigma = -float(ndtri(probability))
     hit_levels(rate, variability, frames, tail_table(output, probability), sigma, level)
     return level
+
+
+def _drifting_level(drift: Drift, frame: int, output: RegisterOutput, probability: float) -> Plane:
+    level = np.empty(drift.place.size, np.float32)
+    sigma = -float(ndtri(probability))
+    table = tail_table(output, probability)
+    drifting_levels(drift.rate[frame], drift.variance[frame], table, sigma, level)
+    return level
+
+
+def _changed(plane: Plane, place: NDArray[np.intp], values: Plane) -> Plane:
+    """Return a copy of a plane with other values at some places."""
+    result = plane.copy()
+    result.ravel()[place] = values
+    return result
