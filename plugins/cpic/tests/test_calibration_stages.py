@@ -275,6 +275,15 @@ def test_the_surroundings_of_a_cosmic_ray_are_left_out_of_darks(detector) -> Non
     assert np.isfinite(dark[3, 50, 46:103]).mean() > 0.9
 
 
+def test_the_detector_says_which_hits_leave_tails_and_how_long(detector) -> None:
+    frames = darks(detector, times=(10.0,), frames=8)
+    frames[2].data[50, 40] += 16.0  # 16,000 electrons at the output
+    for least, length, lost in ((20_000.0, 12.0, 2), (5000.0, 12.0, 59), (5000.0, 6.0, 29)):
+        told = replace(detector, register_tail_electron=least, register_tail_pixel=length)
+        row = clean_stack(frames, told, dark=True)[2, 50, 41:]
+        assert np.flatnonzero(np.isfinite(row))[0] == lost
+
+
 def test_frames_are_ordered_by_a_value(detector) -> None:
     frames = darks(detector, times=(3.0, 1.0), frames=2)
     found = by(lambda image: float(image.meta.exposure_time.value), frames)

@@ -46,6 +46,10 @@ class Detector:
     """Charge that a pixel holds, at the input."""
     register_full_well_electron: Positive
     """Charge that the register holds, at the output."""
+    register_tail_electron: Positive
+    """Charge at the output from which the register leaves a tail behind it."""
+    register_tail_pixel: Positive
+    """Exponential length of this tail, at most."""
     converter_limit_adu: Size
     """Raw values from this on are saturated."""
     frame_transfer_s: Annotated[float, Field(ge=0)]

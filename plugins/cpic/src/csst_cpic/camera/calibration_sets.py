@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, maximum_filter1d
 
-from csst_cpic.camera.agreement import em_gain_of, read_noise_electron
+from csst_cpic.camera.agreement import em_gain_of
 from csst_cpic.detector import Detector
-from csst_cpic.stages.cosmic_rays import FEWEST_NOISES, flag_cosmic_rays
+from csst_cpic.stages.cosmic_rays import flag_cosmic_rays
 from csstcore.api import Image
 
 MASKING = ("bad", "saturated", "cosmic_ray", "trail")
 MARGIN_PIXELS = 2
 """Around a cosmic ray, where single electrons of its cloud are no longer told from light."""
-TAIL_PIXELS = 60
-"""After a bright hit in the direction of reading: five lengths of a long register tail. It ends
-before the next row is read."""
+TAIL_LENGTHS = 5.0
+"""After a bright hit in the direction of reading, of a register tail. It ends before the next row
+is read."""
 TRAIL_ROWS = 12
 """After a bright hit in its column, with what transfers left behind: the hit itself is cut where
 the register is full, and `correct_cte` cannot know all of it."""
@@ -57,17 +57,24 @@ def clean_stack(
     """
     masks = flag_cosmic_rays(frames, detector)
     stack = np.stack([np.asarray(frame.data, np.float32) for frame in frames])
-    bright = FEWEST_NOISES * read_noise_electron(frames[0], detector) / em_gain_of(frames[0])
+    bright = detector.register_tail_electron / em_gain_of(frames[0])
     for plane, frame, mask in zip(stack, frames, masks, strict=True):
         names = [name for name in MASKING if name in frame.flag_bits]
         left_out = mask.mask | frame.flagged(*names) | ~np.isfinite(plane)
         if dark:
             around = binary_dilation(mask.mask, np.ones((3, 3), bool), MARGIN_PIXELS)
             source = mask.mask & (plane > bright)
-            left_out |= around | behind(source, TAIL_PIXELS, 1) | behind(source, TRAIL_ROWS, 0)
+            left_out |= (
+                around | behind(source, tail_pixels(detector), 1) | behind(source, TRAIL_ROWS, 0)
+            )
             left_out |= behind(frame.flagged("saturated"), 1 + SPILLED_PIXELS, 1)
         plane[left_out] = np.nan
     return stack
+
+
+def tail_pixels(detector: Detector) -> int:
+    """Return how many pixels after a bright one its tail in the register reaches."""
+    return round(TAIL_LENGTHS * detector.register_tail_pixel)
 
 
 def behind(bright: NDArray[np.bool_], pixels: int, axis: int) -> NDArray[np.bool_]:

@@ -19,8 +19,6 @@ FAINTEST_ELECTRON = 0.05
 READ_SIGMA = 5.0
 UNEVEN = 1.5
 """Light of the brightest parts of a frame over its mean, at most."""
-TAIL_PIXELS = 12
-"""Pixels read after a cosmic ray that hold charge which the register released late."""
 
 
 def lit_level(image: Image, detector: Detector) -> tuple[float, float] | None:
@@ -54,11 +52,8 @@ def lit_level(image: Image, detector: Detector) -> tuple[float, float] | None:
     hit = image.data * np.float32(electron) > limit
     if hit.any():
         around = binary_dilation(hit, np.ones((3, 3), bool))
-        after = binary_dilation(
-            hit,
-            np.ones((1, 2 * TAIL_PIXELS + 1), bool)
-            & (np.arange(-TAIL_PIXELS, TAIL_PIXELS + 1) >= 0),
-        )
+        tail = round(detector.register_tail_pixel)
+        after = binary_dilation(hit, np.arange(-tail, tail + 1)[None, :] >= 0)
         good &= ~(around | after)
     count = np.count_nonzero(good)
     if not count:

@@ -18,7 +18,7 @@ from csst_cpic.camera.agreement import (
     require_shape,
     require_unit,
 )
-from csst_cpic.camera.calibration_sets import TAIL_PIXELS, TRAIL_ROWS, behind, by, clean_stack
+from csst_cpic.camera.calibration_sets import TRAIL_ROWS, behind, by, clean_stack, tail_pixels
 from csst_cpic.detector import Detector
 from csst_cpic.register.dark_fit import DarkFit, analog_variance
 from csst_cpic.register.dark_fit import fit_dark_and_cic as fit_pixels
@@ -123,7 +123,7 @@ def fit_dark_and_cic(
         variance, rate = curve.frame_variance, np.where(faint, counts, signal)
     known = np.isfinite(fit.dark_variance)
     usual = known & _usual(fit.dark, detector)
-    _note(fit, usual & ~_near(known & ~usual))
+    _note(fit, usual & ~_near(known & ~usual, detector))
     ramp = _ramp(seconds, rate, number, fit, usual, variance)
     ramp["frames"] = np.array([len(own) for own in sets.values()], np.int32)
     note_frames(frames)
@@ -157,10 +157,10 @@ def _usual(dark: NDArray[np.float32], detector: Detector) -> NDArray[np.bool_]:
     return np.asarray(dark < detector.warm_electron_per_s)
 
 
-def _near(warm: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _near(warm: NDArray[np.bool_], detector: Detector) -> NDArray[np.bool_]:
     """Return warm pixels, those around them, and those that their tails and trails reach."""
     around = np.asarray(binary_dilation(warm, np.ones((3, 3), bool)))
-    return around | behind(warm, TAIL_PIXELS, 1) | behind(around, TRAIL_ROWS, 0)
+    return around | behind(warm, tail_pixels(detector), 1) | behind(around, TRAIL_ROWS, 0)
 
 
 def _saturated(sets: Iterable[Sequence[Image]]) -> NDArray[np.bool_]:

@@ -42,6 +42,8 @@ from csstcore.api import (
 
 LEAST_ELECTRON = 500.0
 """Charge at an edge below which a frame has no light to leave a trail."""
+BELOW_TAILS = 0.9
+"""Largest packets, over those that leave a tail in the register: packets scatter."""
 BRIGHT_FRACTION = 0.8
 """Frames of at least this part of the highest charge make the trails that are shown."""
 SHOWN_PIXELS = 8
@@ -52,7 +54,7 @@ def measure_cti(
     biases: Sequence[Image],
     detector: Reference[Detector],
     *,
-    largest_electron: Annotated[float, Field(gt=0)] = 18_000.0,
+    largest_electron: Annotated[float, Field(gt=0)] | None = None,
 ) -> Annotated[Table, "cti"]:
     """Measure the charge-transfer inefficiency by extended-pixel-edge response.
 
@@ -71,7 +73,8 @@ def measure_cti(
         Geometry, and the gain where a frame has none.
     largest_electron
         Charge at the edge above which a frame takes no part: the register of an EMCCD holds
-        part of large packets back by itself, and those tails are no transfer.
+        part of large packets back by itself, and those tails are no transfer. By default nine
+        tenths of the detector's charge from which it does.
 
     Returns
     -------
@@ -88,6 +91,8 @@ def measure_cti(
         or no trail is seen.
     """
     _require(flats, biases, detector)
+    if largest_electron is None:
+        largest_electron = BELOW_TAILS * detector.register_tail_electron
     bias = _mean_frame(biases)
     found = [edges_of(_electrons(image, bias, detector), detector) for image in flats]
     dark = [_electrons(image, bias, detector) for image in biases]
