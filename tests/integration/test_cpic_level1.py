@@ -201,15 +201,23 @@ def test_counted_photons_give_the_same_light_with_less_noise(site: Site) -> None
 
 
 def test_what_cosmic_rays_hit_is_flagged(site: Site) -> None:
-    found, bright = 0, 0
+    found, bright, marked, right = 0, 0, 0, 0
     for number, frame in enumerate(site.frames()):
         table = site.good.hit_truth
         hit = hit_mask(table, number, SHAPE, deposit_electron=20.0)
         flagged = frame.flagged("cosmic_ray", "saturated", "hot", "bad", "warm")
         bright += int(hit.sum())
         found += int((hit & flagged).sum())
+        left = hit_mask(table, number, SHAPE, deposit_electron=1.0, tail_electron=2.0)
+        trail = hit_mask(table, number, SHAPE, deposit_electron=1000.0)
+        # charge that transfers left behind a hit, above it, is the particle's too
+        for row in range(1, 9):
+            left[row:] |= trail[:-row]
+        marked += int(frame.flagged("cosmic_ray").sum())
+        right += int((frame.flagged("cosmic_ray") & left).sum())
     assert bright > 200
     assert found > 0.97 * bright
+    assert right > 0.98 * marked
 
 
 def test_the_header_says_what_was_done(site: Site) -> None:
