@@ -7,25 +7,13 @@ from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, maximum_filter1d
 
-from csst_cpic.camera.agreement import em_gain_of
+from csst_cpic.cosmic_rays.surroundings import surroundings
 from csst_cpic.detector import Detector
 from csst_cpic.stages.cosmic_rays import flag_cosmic_rays
 from csstcore.api import Image
 
 MASKING = ("bad", "saturated", "cosmic_ray", "trail")
-MARGIN_PIXELS = 2
-"""Around a cosmic ray, where single electrons of its cloud are no longer told from light."""
-TAIL_LENGTHS = 5.0
-"""After a bright hit in the direction of reading, of a register tail. It ends before the next row
-is read."""
-TRAIL_ROWS = 12
-"""After a bright hit in its column, with what transfers left behind: the hit itself is cut where
-the register is full, and `correct_cte` cannot know all of it."""
-
-SPILLED_PIXELS = 1
-"""After pixels that filled the register: the packet that takes the rest without being full."""
 
 
 def by(value: Callable[[Image], float], images: Sequence[Image]) -> dict[float, list[Image]]:
@@ -57,29 +45,10 @@ def clean_stack(
     """
     masks = flag_cosmic_rays(frames, detector)
     stack = np.stack([np.asarray(frame.data, np.float32) for frame in frames])
-    bright = detector.register_tail_electron / em_gain_of(frames[0])
     for plane, frame, mask in zip(stack, frames, masks, strict=True):
         names = [name for name in MASKING if name in frame.flag_bits]
         left_out = mask.mask | frame.flagged(*names) | ~np.isfinite(plane)
         if dark:
-            around = binary_dilation(mask.mask, np.ones((3, 3), bool), MARGIN_PIXELS)
-            source = mask.mask & (plane > bright)
-            left_out |= (
-                around | behind(source, tail_pixels(detector), 1) | behind(source, TRAIL_ROWS, 0)
-            )
-            left_out |= behind(frame.flagged("saturated"), 1 + SPILLED_PIXELS, 1)
+            left_out |= surroundings(frame, mask.mask, detector)
         plane[left_out] = np.nan
     return stack
-
-
-def tail_pixels(detector: Detector) -> int:
-    """Return how many pixels after a bright one its tail in the register reaches."""
-    return round(TAIL_LENGTHS * detector.register_tail_pixel)
-
-
-def behind(bright: NDArray[np.bool_], pixels: int, axis: int) -> NDArray[np.bool_]:
-    """Return the pixels that follow bright ones along an axis, less than `pixels` after them."""
-    reach = maximum_filter1d(
-        bright.view(np.uint8), pixels, axis=axis, origin=(pixels - 1) // 2, mode="constant"
-    )
-    return np.asarray(reach != 0) & ~bright

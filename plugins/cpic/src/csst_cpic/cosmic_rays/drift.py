@@ -207,7 +207,7 @@ def _flicker(
             number += 1
     if number < FEWEST or light <= 0.0:
         return 0.0
-    return max(squares * (1.0 + CAUTION * np.sqrt(2.0 / number)) - expected, 0.0) / light
+    return float(max(squares * (1.0 + CAUTION * np.sqrt(2.0 / number)) - expected, 0.0) / light)
 
 
 @compiled

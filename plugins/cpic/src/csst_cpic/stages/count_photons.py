@@ -13,6 +13,7 @@ from pydantic import Field
 from scipy.ndimage import maximum_filter, uniform_filter
 
 from csst_cpic.camera.agreement import em_gain_of, read_noise_electron, require_shape, require_unit
+from csst_cpic.cosmic_rays.surroundings import surroundings
 from csst_cpic.detector import Detector
 from csst_cpic.register.detection_curve import DetectionCurve
 from csst_cpic.register.register_output import RegisterOutput
@@ -61,7 +62,8 @@ def count_photons(
     ----------
     frames
         One series in electron, dark and clock-induced charge not subtracted. Pixels flagged
-        ``cosmic_ray``, or without a number, are left out frame by frame.
+        ``cosmic_ray``, those around them and in their tails, and those without a number are left
+        out frame by frame: a tenth of an electron there counts as one.
     detector
         Stages of the register, and the read noise where a frame has none.
     em_gain
@@ -113,14 +115,13 @@ def count_photons(
     detected, used = np.zeros(first.shape, np.int32), np.zeros(first.shape, np.int32)
     common = np.full(first.shape, np.iinfo(np.uint16).max, np.uint16)
 
+    usable = each(lambda frame: _usable(frame, detector), frames)
+
     def count(rows: slice) -> None:
-        for frame in frames:
-            usable = np.isfinite(frame.data[rows])
-            if frame.flags is not None:
-                usable &= (frame.flags[rows] & frame.bit("cosmic_ray")) == 0
-            used[rows] += usable
+        for frame, counts in zip(frames, usable, strict=True):
+            used[rows] += counts[rows]
             common[rows] &= 0 if frame.flags is None else frame.flags[rows]
-            detected[rows] += usable & (frame.data[rows] > curve.threshold_electron)
+            detected[rows] += counts[rows] & (frame.data[rows] > curve.threshold_electron)
 
     each(count, pieces(first.shape[0]))
     rate, _ = curve.estimate(detected, np.maximum(used, 1))
@@ -142,6 +143,14 @@ def count_photons(
     metric("counted_frames", len(frames))
     metric("uncountable_pixels", int(np.count_nonzero(full | (used == 0))))
     return result
+
+
+def _usable(frame: Image, detector: Detector) -> NDArray[np.bool_]:
+    """Return the pixels that hold nothing of a cosmic ray."""
+    valid = np.asarray(np.isfinite(frame.data))
+    if frame.flags is not None:
+        valid &= ~surroundings(frame, frame.flagged("cosmic_ray"), detector)
+    return valid
 
 
 @lru_cache(maxsize=8)

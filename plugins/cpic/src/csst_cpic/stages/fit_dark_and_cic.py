@@ -18,7 +18,8 @@ from csst_cpic.camera.agreement import (
     require_shape,
     require_unit,
 )
-from csst_cpic.camera.calibration_sets import TRAIL_ROWS, behind, by, clean_stack, tail_pixels
+from csst_cpic.camera.calibration_sets import by, clean_stack
+from csst_cpic.cosmic_rays.surroundings import TRAIL_ROWS, behind, tail_pixels
 from csst_cpic.detector import Detector
 from csst_cpic.register.dark_fit import DarkFit, analog_variance
 from csst_cpic.register.dark_fit import fit_dark_and_cic as fit_pixels
