@@ -111,6 +111,6 @@ def test_a_reader_is_known_only_to_the_registry(define, path) -> None:
 
 def test_files_of_different_series_are_not_merged(text, path, reader) -> None:
     two = read_products(text, path)
-    reader.read = lambda path, *, header_only=False: ({"OBSID": "1"}, [Image(np.zeros((2, 2)))])
-    with pytest.raises(FileError, match="holds 1 Image, expected 2 Image"):
+    reader.read = lambda path, *, header_only=False: ({"OBSID": "1"}, [Image(np.zeros((2, 2)))] * 3)
+    with pytest.raises(FileError, match="holds 3 Image, expected 2 Image"):
         merge_products([two, read_products(text, path)])

@@ -121,7 +121,8 @@ def test_the_measured_table_of_a_real_emccd_is_applied() -> None:
         data = counts.astype(np.float32)[None].copy()
         image = Image(data, u.adu, np.ones_like(data), meta=Meta(em_gain=em_gain * u.one))
         result = correct_nonlinearity(image, Table(table))
-        np.testing.assert_allclose(result.data[0], counts * factors[:, k], rtol=1e-6)
+        # looked up in even steps, between which the bends of the table are rounded
+        np.testing.assert_allclose(result.data[0], counts * factors[:, k], rtol=1e-5)
         assert np.all(result.variance > 0)
     between = np.sqrt(gains[3] * gains[4])
     data = np.array([[100.0, 1010.0, 20_000.0]], np.float32)

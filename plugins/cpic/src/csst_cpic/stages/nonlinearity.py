@@ -23,8 +23,8 @@ from csstcore.api import (
     pieces,
 )
 
-NODES = 4096
-"""Even steps in which a curve is looked up."""
+NODES = 65536
+"""Even steps in which a curve is looked up: bends of a table are rounded by less than 1e-5."""
 
 
 def correct_nonlinearity(
