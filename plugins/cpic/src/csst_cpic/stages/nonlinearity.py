@@ -63,11 +63,12 @@ def correct_nonlinearity(
     curve = curve_at(nonlinearity, em_gain_of(image))
     first, last = curve.counts_adu[[0, -1]]
     factors = np.interp(np.linspace(first, last, NODES), curve.counts_adu, curve.factor)
+    rises = np.diff(factors, append=factors[-1:]).astype(np.float32)  # exact, for the slope
     step = max((last - first) / (NODES - 1), np.finfo(np.float32).tiny)
     variance = np.empty((0, 0), np.float32) if image.variance is None else image.variance
 
     def correct(rows: slice) -> None:
-        _correct(image.data[rows], variance[rows], factors.astype(np.float32), first, step)
+        _correct(image.data[rows], variance[rows], factors.astype(np.float32), rises, first, step)
 
     each(correct, pieces(image.shape[0]))
     metric("largest_correction", float(np.max(np.abs(curve.factor - 1))))
@@ -88,6 +89,7 @@ def _correct(
     data: NDArray[np.float32],
     variance: NDArray[np.float32],
     factors: NDArray[np.float32],
+    rises: NDArray[np.float32],
     first: float,
     step: float,
 ) -> None:
@@ -101,8 +103,7 @@ def _correct(
             place = (value - start) * inverse
             inside = zero <= place < last
             here = int(min(max(place, zero), last)) if place == place else 0
-            following = min(here + 1, len(factors) - 1)
-            rise = factors[following] - factors[here] if inside else zero
+            rise = rises[here] if inside else zero
             factor = factors[here] + (place - np.float32(here)) * rise if inside else factors[here]
             if variance.size:
                 derivative = factor + value * rise * inverse
