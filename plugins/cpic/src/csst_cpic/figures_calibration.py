@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from astropy.stats import mad_std
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -124,7 +125,7 @@ def _reach(image: Image, usable: NDArray[np.bool_]) -> float:
     error is taken where it is larger.
     """
     values = image.data[usable]
-    spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    spread = float(mad_std(values))
     if image.variance is not None:
         spread = max(spread, float(np.sqrt(np.median(image.variance[usable]))))
     return OUTLIER_SIGMA * spread if spread > 0 else np.inf

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 
 import astropy.units as u
 import numpy as np
+from astropy.stats import mad_std
 from astropy.table import QTable
 from numpy.typing import NDArray
 
@@ -165,7 +166,7 @@ def _electrons(image: Image, detector: Detector) -> Image:
 
 def _fit(stack: NDArray[np.float32], image: Image, detector: Detector) -> EmGainFit | None:
     mean = np.nanmean(stack, axis=0)
-    usual, spread = np.nanmedian(mean), 1.4826 * np.nanmedian(np.abs(mean - np.nanmedian(mean)))
+    usual, spread = np.nanmedian(mean), mad_std(mean, ignore_nan=True)
     stack[:, np.abs(mean - usual) > HOT_SIGMA * spread] = np.nan
     try:
         return fit_em_gain(
